@@ -1,0 +1,1 @@
+"""Prefect blocks: the outside world and how to reach it."""

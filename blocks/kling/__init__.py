@@ -1,0 +1,1 @@
+"""Kling's avatar endpoint as CometAPI serves it: plain Python, no Prefect."""

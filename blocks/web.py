@@ -1,0 +1,1 @@
+"""Addresses that strangers may name: what we fetch from, and what we refuse to touch."""

@@ -1,0 +1,1 @@
+"""Prefect flows: what is done with portraits, voices and clips."""

@@ -1,0 +1,1 @@
+"""The Prefect tasks that the flows are made of."""
