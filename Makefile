@@ -1,0 +1,38 @@
+# Everything builds its own .venv: on a fresh machine `make demo` and `make test` are all the set-up there is.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo   one video on the sandbox: no key, no money, under a minute"
+	@echo "make test   lint, types, import floors, tests"
+	@echo "make lint   lint, types, import floors"
+	@echo "make bench  what a job costs, beside a hand-written script"
+	@echo "make clean  remove what these made"
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+demo: .venv/ready
+	$(BIN)/python -m blocks.sandbox.demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready
+	$(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

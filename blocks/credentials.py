@@ -1,0 +1,179 @@
+"""The Block that opens CometAPI: the key, where the API is, and how patient to be with it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
+from hashlib import sha256
+from typing import ClassVar, Literal
+
+import httpx
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr, ValidationError, field_validator
+
+from blocks.errors import SetupMissing
+from blocks.kling.client import KlingClient, Timeouts
+from blocks.kling.media import MediaLimits
+from blocks.web import guarded_client, is_loopback
+
+_PROJECT = uuid.UUID("6f0f1c55-5d0b-4a44-9c0e-3a4f3e1d7a10")
+_ENVIRONMENT = "COMETAPI_"
+
+
+class CometAPICredentials(Block):
+    """Access to Kling's avatar endpoint through CometAPI. The key pays for every video.
+
+    Example:
+        Load stored credentials and open a client:
+        ```python
+        from blocks import CometAPICredentials
+
+        credentials = CometAPICredentials.load("BLOCK_NAME")
+        async with credentials.get_client() as client:
+            task = await client.get("880000000000000001")
+        ```
+    """
+
+    _block_type_name: ClassVar[str] = "CometAPI Credentials"
+    _block_type_slug: ClassVar[str] = "cometapi-credentials"
+    _logo_url = "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9/assets/block-logos/secret.png"  # type: ignore[assignment]  # Prefect declares a URL object and takes text
+    _documentation_url = "https://apidoc.cometapi.com/api/video/kling/avatar"  # type: ignore[assignment]  # as above
+
+    api_key: SecretStr = Field(
+        title="API key", description="Key of the CometAPI account that pays for the videos."
+    )
+    base_url: str = Field(
+        default="https://api.cometapi.com",
+        title="Base URL",
+        description="Where the API is; point it at the sandbox for runs without a key.",
+    )
+    query_path: str = Field(
+        default="/kling/v1/videos/avatar/image2video/{task_id}",
+        title="Query path",
+        description="Path at which a Kling task is read; CometAPI does not document it for avatars.",
+    )
+    namespace: str = Field(
+        default="",
+        description="UUID that makes our task names unique on a shared account. Empty: derived.",
+    )
+    lookup: Literal["probe", "yes", "no"] = Field(
+        default="probe",
+        title="Lookup by external task id",
+        description="Whether a task is found by our name for it. Probe: trusted once it was seen to work.",
+    )
+    connect_seconds: float = Field(default=10, gt=0, description="Seconds to wait for a connection.")
+    create_seconds: float = Field(
+        default=180, gt=0, description="Seconds one POST may take; after that its outcome is unknown."
+    )
+    read_seconds: float = Field(default=30, gt=0, description="Seconds one read may take.")
+    clock_margin_seconds: float = Field(
+        default=60, ge=0, description="Seconds by which the clocks of two workers may differ."
+    )
+    absence_seconds: float = Field(
+        default=300,
+        ge=0,
+        description="Seconds after a lost answer before a task that is not found counts as never bought.",
+    )
+    wait_seconds: float = Field(
+        default=1800,
+        ge=0,
+        description="Seconds to go on asking when the account is busy, before the run gives up unpaid.",
+    )
+    first_poll_seconds: float = Field(
+        default=20, ge=0, description="Seconds after the submit before the first look, at least."
+    )
+    render_factor: float = Field(
+        default=6, ge=0, description="Seconds the provider usually takes for one second of video."
+    )
+    poll_seconds: float = Field(default=15, gt=0, description="Seconds between two looks at first.")
+    deadline_minutes: float = Field(
+        default=60, gt=0, description="Minutes after which a job counts as overdue; it stays open."
+    )
+    max_audio_seconds: float = Field(
+        default=60, ge=2, le=300, description="Longest voice clip in seconds; Kling's own limit is 300."
+    )
+    usd_per_second_std: Decimal = Field(
+        default=Decimal("0.056"), ge=0, description="Price of one second in mode std, in US dollars."
+    )
+    usd_per_second_pro: Decimal = Field(
+        default=Decimal("0.112"), ge=0, description="Price of one second in mode pro, in US dollars."
+    )
+    delivery_hosts: list[str] = Field(
+        default_factory=list,
+        description="Private hosts that may deliver videos, such as 127.0.0.1:8788.",
+    )
+
+    @field_validator("namespace")
+    @classmethod
+    def _is_a_uuid(cls, value: str) -> str:
+        return str(uuid.UUID(value)) if value else value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> CometAPICredentials | None:
+        """Read the credentials from `COMETAPI_KEY` and, for the other fields, `COMETAPI_<FIELD>`.
+
+        Returns:
+            The credentials, or `None` when there is no `COMETAPI_KEY`.
+
+        Raises:
+            SetupMissing: A variable has a value that its field does not take.
+        """
+        if not environment.get("COMETAPI_KEY"):
+            return None
+        fields = {"api_key": environment["COMETAPI_KEY"]}
+        for name in cls.model_fields:
+            if value := environment.get(_ENVIRONMENT + name.upper()):
+                fields[name] = value
+        if "delivery_hosts" in fields:
+            hosts = fields.pop("delivery_hosts")
+            return cls._checked(fields | {"delivery_hosts": hosts.split(",")})
+        return cls._checked(fields)
+
+    @classmethod
+    def _checked(cls, fields: Mapping[str, object]) -> CometAPICredentials:
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            wrong = ", ".join(_ENVIRONMENT + str(fault["loc"][0]).upper() for fault in error.errors())
+            raise SetupMissing(
+                f"These environment variables have values that cannot be used: {wrong}",
+                next_step="Correct them; the fields of the CometAPI Credentials block say what they take.",
+            ) from None
+
+    @property
+    def task_namespace(self) -> str:
+        """The UUID in which external task ids are made."""
+        if self.namespace:
+            return self.namespace
+        account = sha256(self.api_key.get_secret_value().encode()).hexdigest()
+        return str(uuid.uuid5(_PROJECT, f"{self.base_url} {account}"))
+
+    @property
+    def media_limits(self) -> MediaLimits:
+        """The provider's limits for images and audio, as configured."""
+        return MediaLimits(audio_max_seconds=self.max_audio_seconds)
+
+    def estimate_usd(self, seconds: float, mode: str) -> Decimal:
+        """Return the list price in US dollars of `seconds` of video in `mode`; nothing is asked or spent."""
+        price = self.usd_per_second_pro if mode == "pro" else self.usd_per_second_std
+        return (price * Decimal(str(seconds))).quantize(Decimal("0.0001"))
+
+    def get_client(self) -> KlingClient:
+        """Return a client for the API. It is an async context manager; only `create` may cost money."""
+        return KlingClient(
+            self.api_key,
+            self.base_url,
+            self.query_path,
+            Timeouts(
+                connect_seconds=self.connect_seconds,
+                create_seconds=self.create_seconds,
+                read_seconds=self.read_seconds,
+            ),
+        )
+
+    def get_delivery_client(self) -> httpx.AsyncClient:
+        """Return a client for delivery hosts: it has no key and refuses private addresses."""
+        local = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(self.base_url) else []
+        return guarded_client([*self.delivery_hosts, *local])

@@ -1,0 +1,1 @@
+"""The measuring process itself: how it starts, forks and limits what it forks."""

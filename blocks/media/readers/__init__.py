@@ -1,0 +1,1 @@
+"""Reading one file of each kind. Imported by the measuring process only."""

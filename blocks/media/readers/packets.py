@@ -1,0 +1,124 @@
+"""Counts the packets of a media file's tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+import av
+from av.stream import Disposition
+
+from blocks.media.errors import MediaError
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+# Cover art and chapter pictures are stored as video tracks of single pictures.
+_STILL = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+@dataclass(slots=True)
+class Track:
+    """What the packets of one track add up to.
+
+    Attributes:
+        packets: How many there are.
+        seconds: Their durations together; from first to last where a packet does not tell its own.
+        cut_off: Whether a packet lacks bytes.
+        last: The last packet's bytes.
+    """
+
+    packets: int = 0
+    seconds: float = 0.0
+    cut_off: bool = False
+    last: bytes = b""
+
+
+@contextmanager
+def opened(file: BinaryIO, formats: str, otherwise: str) -> Iterator[InputContainer]:
+    """Open a media file as one of FFmpeg's `formats` (comma-separated), whatever its name says.
+
+    Raises:
+        MediaError: It is none of them, or reading it fails; the reason is `otherwise`.
+    """
+    try:
+        with av.open(file, mode="r", options={"format_whitelist": formats}) as container:
+            yield container
+    except (MediaError, MemoryError):
+        raise
+    except Exception as error:
+        # A hostile file makes FFmpeg and PyAV raise nearly anything.
+        raise MediaError(otherwise) from error
+
+
+def audio_tracks(container: InputContainer) -> list[AudioStream]:
+    """Return the sound tracks."""
+    return list(container.streams.audio)
+
+
+def video_tracks(container: InputContainer) -> list[VideoStream]:
+    """Return the moving-picture tracks; cover art and chapter pictures are not among them."""
+    return [stream for stream in container.streams.video if not stream.disposition & _STILL]
+
+
+def codec_name(stream: AudioStream | VideoStream) -> str:
+    """Return the codec's own name (`mp3`), not the decoder's (`mp3float`).
+
+    Raises:
+        MediaError: FFmpeg does not know the codec.
+    """
+    # The type promises a context, but a track with an unknown codec has none.
+    context: object = stream.codec_context
+    if context is None:
+        raise MediaError(f"holds a {stream.type} track of an unknown codec")
+    return stream.codec_context.codec.canonical_name
+
+
+def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
+    """Read every packet of `streams` and add them up; a read error counts as cut off."""
+    tracks = {stream.index: Track() for stream in streams}
+    spans = {stream.index: _Span() for stream in streams}
+    try:
+        for packet in container.demux(*streams):
+            if packet.size:
+                _count(packet, tracks[packet.stream_index], spans[packet.stream_index])
+    except av.error.InvalidDataError:
+        for track in tracks.values():
+            track.cut_off = True
+    for stream in streams:
+        tracks[stream.index].seconds = float(spans[stream.index].ticks() * (stream.time_base or 0))
+    return [tracks[stream.index] for stream in streams]
+
+
+def _count(packet: Packet[Stream], track: Track, span: _Span) -> None:
+    track.packets += 1
+    track.cut_off = track.cut_off or packet.is_corrupt
+    track.last = bytes(packet)
+    span.add(packet.pts, packet.duration)
+
+
+class _Span:
+    def __init__(self) -> None:
+        self._summed = 0
+        self._complete = True
+        self._first: int | None = None
+        self._end = 0
+
+    def add(self, start: int | None, duration: int | None) -> None:
+        length = max(duration or 0, 0)
+        self._summed += length
+        self._complete = self._complete and length > 0
+        if start is not None:
+            self._first = start if self._first is None else min(self._first, start)
+            self._end = max(self._end, start + length)
+
+    def ticks(self) -> int:
+        if self._complete or self._first is None:
+            return self._summed
+        return max(self._summed, self._end - self._first)

@@ -1,0 +1,248 @@
+"""The API: the paths that CometAPI serves for Kling's avatars and speech."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from blocks.sandbox.answers import ENVELOPES, accepted, native, spoken
+from blocks.sandbox.connections import Cut
+from blocks.sandbox.control import Control
+from blocks.sandbox.delivery import Delivery
+from blocks.sandbox.faults import FAULTS, Endpoint, answer
+from blocks.sandbox.limits import avatar_fields, speech_fields
+from blocks.sandbox.log import Logged, note
+from blocks.sandbox.orders import order_avatar, order_speech
+from blocks.sandbox.pages import html_page, redirect
+from blocks.sandbox.refusals import Refusal, gateway, kling, unknown_task
+from blocks.sandbox.script import Fired, Subject, markers
+from blocks.sandbox.state import Sandbox
+from blocks.sandbox.tasks import Task
+
+AVATAR = "/kling/v1/videos/avatar/image2video"
+SPEECH = "/kling/v1/audio/tts"
+BODY_BYTES = 32 * 1024 * 1024
+_LARGE_BYTES = 64 * 1024
+
+Body = dict[str, Any]
+Work = Callable[[Body, Subject], Awaitable[tuple[Task, Body]]]
+
+
+class Api:
+    """Answers the provider's paths.
+
+    Args:
+        sandbox: What stands behind them.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def routes(self) -> list[Route]:
+        """Return the provider's routes."""
+        return [
+            Route(AVATAR, self.create, methods=["POST"]),
+            Route(AVATAR + "/{name}", self.query, methods=["GET"]),
+            Route(SPEECH, self.speak, methods=["POST"]),
+            Route(SPEECH + "/{name}", self.query_speech, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """Accept an avatar task."""
+        self._sandbox.ledger.posts += 1
+        return await self._post(request, "create", self._create)
+
+    async def speak(self, request: Request) -> Response:
+        """Accept a speech task."""
+        self._sandbox.ledger.tts_posts += 1
+        return await self._post(request, "tts", self._speak)
+
+    async def query(self, request: Request) -> Response:
+        """Say how an avatar task stands."""
+        return await self._get(request, "avatar")
+
+    async def query_speech(self, request: Request) -> Response:
+        """Say how a speech task stands."""
+        return await self._get(request, "tts")
+
+    async def _post(self, request: Request, endpoint: Endpoint, work: Work) -> Response:
+        self._authorise(request)
+        body = await _read(request)
+        prompt = body.get("text" if endpoint == "tts" else "prompt")
+        subject = Subject(
+            external_task_id=_string(body.get("external_task_id")),
+            prompt=_string(prompt),
+            header=request.headers.get("x-sandbox-fault", ""),
+        )
+        _check_markers(subject)
+        hindered = await self._hindered(request, endpoint, subject)
+        if hindered:
+            return hindered
+        task, content = await work(body, subject)
+        note(request, task_id=task.task_id)
+        return self._spoiled(request, endpoint, subject) or JSONResponse(content)
+
+    async def _create(self, body: Body, subject: Subject) -> tuple[Task, Body]:
+        task = await order_avatar(self._sandbox, avatar_fields(body), subject)
+        shape = self._sandbox.script.fire("create", "envelope", subject)
+        return task, ENVELOPES[shape.name](task, task.status, "", "") if shape else accepted(task)
+
+    async def _speak(self, body: Body, _: Subject) -> tuple[Task, Body]:
+        task = await order_speech(self._sandbox, speech_fields(body))
+        return task, spoken(task, self._sandbox.link(task), self._sandbox.units(task))
+
+    async def _get(self, request: Request, kind: str) -> Response:
+        self._authorise(request)
+        name, sandbox = str(request.path_params["name"]), self._sandbox
+        header = request.headers.get("x-sandbox-fault", "")
+        task = sandbox.find(name, kind)
+        subject = Subject(task_id=name, header=header)
+        if task is not None:
+            subject = Subject(task.external_task_id or "", task.prompt, task.task_id, header)
+            note(request, task_id=task.task_id)
+        hindered = await self._hindered(request, "query", subject)
+        if hindered:
+            return hindered
+        if task is None:
+            raise unknown_task(sandbox.settings.unknown_task)
+        task.queries += 1
+        content = spoken(task, sandbox.link(task), sandbox.units(task))
+        if kind == "avatar":
+            content = self._state_of(request, task, subject)
+        return self._spoiled(request, "query", subject) or JSONResponse(content)
+
+    def _state_of(self, request: Request, task: Task, subject: Subject) -> Body:
+        sandbox = self._sandbox
+        status = task.status
+        url = sandbox.link(task) if status == "succeed" else ""
+        fired = sandbox.script.fire("query", "status", subject)
+        if fired:
+            note(request, fault=fired.name)
+            status, url = _seen(fired, status, url)
+        shape = sandbox.script.fire("query", "envelope", subject)
+        if shape:
+            note(request, fault=shape.name)
+        return (ENVELOPES[shape.name] if shape else native)(task, status, url, sandbox.units(task))
+
+    def _authorise(self, request: Request) -> None:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        wanted = self._sandbox.settings.key
+        given = key.strip()
+        right = wanted is None or hmac.compare_digest(given.encode(), wanted.get_secret_value().encode())
+        if scheme.lower() != "bearer" or not given or not right:
+            raise gateway(401, "invalid token")
+
+    async def _hindered(self, request: Request, endpoint: Endpoint, subject: Subject) -> Response | None:
+        fired = self._sandbox.script.fire(endpoint, "refuse", subject)
+        if fired:
+            return self._wrong(request, fired)
+        delay = self._sandbox.script.fire(endpoint, "delay", subject)
+        if delay:
+            note(request, fault=delay.name)
+            await self._sandbox.clock.sleep(delay.parameters.seconds)
+        return None
+
+    def _spoiled(self, request: Request, endpoint: Endpoint, subject: Subject) -> Response | None:
+        fired = self._sandbox.script.fire(endpoint, "answer", subject)
+        return self._wrong(request, fired) if fired else None
+
+    def _wrong(self, request: Request, fired: Fired) -> Response:
+        note(request, fault=fired.name)
+        if fired.name == "lost-response":
+            return Cut(self._sandbox.connections, reset=fired.parameters.reset)
+        if fired.name == "redirect":
+            return redirect(fired.parameters.location)
+        refusal = answer(fired.name, fired.parameters.retry_after)
+        return _refused(request, refusal) if refusal else html_page(200)
+
+
+class Hosts:
+    """Two hosts behind one server, told apart by their ports."""
+
+    def __init__(self, api: ASGIApp, delivery: ASGIApp, delivery_port: int) -> None:
+        self._api = api
+        self._delivery = delivery
+        self._delivery_port = delivery_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer where the request came in."""
+        here = scope["type"] == "http" and scope["server"][1] == self._delivery_port
+        await (self._delivery if here else self._api)(scope, receive, send)
+
+
+def build_app(sandbox: Sandbox, delivery_port: int) -> ASGIApp:
+    """Return the whole sandbox as one ASGI application that answers on two ports."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(sandbox.run)
+            yield
+            await sandbox.close()
+
+    handlers: Any = {Refusal: _refused, HTTPException: _not_known}
+    routes = [*Api(sandbox).routes(), *Control(sandbox).routes()]
+    api = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+    api.router.redirect_slashes = False
+    delivery = Delivery(sandbox).app()
+    return Hosts(
+        Logged(api, sandbox.requests), Logged(delivery, sandbox.deliveries, headers=True), delivery_port
+    )
+
+
+def _seen(fired: Fired, status: str, url: str) -> tuple[str, str]:
+    if fired.name == "unknown-status":
+        return str(fired.parameters.status or "reviewing"), ""
+    if fired.name == "stuck":
+        return ("submitted" if status == "submitted" else "processing"), ""
+    return status, url if status != "succeed" else ""
+
+
+def _check_markers(subject: Subject) -> None:
+    for name, _ in markers(subject.prompt):
+        if name not in FAULTS:
+            raise kling(400, 1200, f"the sandbox has no fault {name!r}; see python -m blocks.sandbox --help")
+
+
+async def _read(request: Request) -> Body:
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > BODY_BYTES:
+            raise gateway(413, "request body too large")
+    try:
+        body = await to_thread.run_sync(json.loads, raw) if len(raw) > _LARGE_BYTES else json.loads(raw)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise gateway(500, "could not parse request body", code="invalid_request")
+    return body
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _refused(_: Request, refusal: Refusal) -> Response:
+    return JSONResponse(refusal.body, status_code=refusal.status, headers=refusal.headers)
+
+
+def _not_known(request: Request, error: HTTPException) -> Response:
+    path = request.url.path
+    if error.status_code == 405:
+        return _refused(request, kling(404, 1202, "wrong HTTP method"))
+    if len(path) > 1 and path.endswith("/"):
+        return redirect(path.rstrip("/"))
+    return html_page(200 if request.method in ("GET", "HEAD") else 404)

@@ -1,0 +1,68 @@
+"""Where everything of a job lives in the archive: pure functions from ids to keys.
+
+```
+clips/ab/<job_id>.mp4           the clip
+clips/ab/<job_id>.json          its sidecar: the mark that the job is done
+journal/ab/<job_id>/0001.json   what was done for the job, one entry a file, never changed
+open/<job_id>.0001              there may be something to collect for this job
+aside/<job_id>.<moment>.mp4     a delivered file that failed its checks
+learned/<name>.json             what was found out about the provider
+```
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+OPEN_PREFIX = "open/"
+
+_JOB_ID = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[0-9a-z-]{1,80}")
+_OPEN_KEY = re.compile(r"open/([0-9a-f]{64})\.(\d{4,})")
+
+
+def clip_key(job_id: str) -> str:
+    """Return the key of the clip of `job_id`."""
+    return f"clips/{_shard(job_id)}/{job_id}.mp4"
+
+
+def sidecar_key(job_id: str) -> str:
+    """Return the key of the sidecar of `job_id`."""
+    return f"clips/{_shard(job_id)}/{job_id}.json"
+
+
+def journal_key(job_id: str, number: int) -> str:
+    """Return the key of entry `number` (from 1) in the journal of `job_id`."""
+    return f"journal/{_shard(job_id)}/{job_id}/{number:04}.json"
+
+
+def open_key(job_id: str, number: int) -> str:
+    """Return the key of the mark that announces journal entry `number` of `job_id`."""
+    _shard(job_id)
+    return f"{OPEN_PREFIX}{job_id}.{number:04}"
+
+
+def aside_key(job_id: str, moment: datetime) -> str:
+    """Return the key under which a file that failed its checks is kept for inspection."""
+    _shard(job_id)
+    return f"aside/{job_id}.{moment:%Y%m%dT%H%M%S%f}.mp4"
+
+
+def learned_key(name: str) -> str:
+    """Return the key under which something is remembered about the provider."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name[:80]!r} is not a name of small letters, digits and dashes")
+    return f"learned/{name}.json"
+
+
+def read_open_key(key: str) -> tuple[str, int] | None:
+    """Return the job id and entry number that an open mark announces, or `None` for a foreign key."""
+    match = _OPEN_KEY.fullmatch(key)
+    return (match[1], int(match[2])) if match else None
+
+
+def _shard(job_id: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise ValueError(f"{job_id[:80]!r} is not a job id (64 hexadecimal digits)")
+    return job_id[:2]

@@ -1,0 +1,132 @@
+"""Generate-avatar: one portrait and one voice clip become one archived video."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Annotated, Literal
+
+from prefect import flow, get_run_logger, runtime
+from prefect.states import Completed
+from pydantic import Field
+
+from blocks.archive import AvatarArchive
+from blocks.credentials import CometAPICredentials
+from blocks.errors import AvatarError, NeedsDecision
+from blocks.storage.sidecar import Sidecar
+from flows.tasks.archive import archive
+from flows.tasks.ask import ask_person
+from flows.tasks.connections import connect
+from flows.tasks.poll import poll
+from flows.tasks.request import DEFAULT_PROMPT, Request
+from flows.tasks.submit import submit
+from flows.tasks.validate import validate
+
+
+def name_of_run() -> str:
+    """Return the name of a flow run that people can read."""
+    fields = {
+        name: value for name, value in runtime.flow_run.parameters.items() if name in Request.model_fields
+    }
+    request = Request.model_validate(fields)
+    take = f", take {request.take}" if request.take > 1 else ""
+    return f"{request.title} ({request.mode}{take})"
+
+
+@flow(name="generate-avatar", flow_run_name=name_of_run)
+async def generate_avatar(
+    image: Annotated[
+        str, Field(title="Portrait", description="JPEG or PNG: a path, an https:// or s3:// address.")
+    ],
+    audio: Annotated[
+        str | None,
+        Field(title="Voice clip", description="MP3, WAV, M4A or AAC of 2 to 60 seconds: a path or address."),
+    ] = None,
+    audio_id: Annotated[
+        str | None,
+        Field(title="Audio id", description="Instead of a voice clip: id of speech made by Kling TTS."),
+    ] = None,
+    prompt: Annotated[
+        str, Field(title="Prompt", description="How the person behaves; at most 2500 characters.")
+    ] = DEFAULT_PROMPT,
+    mode: Annotated[
+        Literal["std", "pro"], Field(title="Mode", description="std is cheaper, pro is sharper.")
+    ] = "std",
+    take: Annotated[
+        int, Field(title="Take", ge=1, description="Raise it to buy another version of the same request.")
+    ] = 1,
+    name: Annotated[str | None, Field(title="Name", description="What people call this video.")] = None,
+    rights: Annotated[
+        str | None,
+        Field(title="Rights", description="Note on the consent for face and voice, kept in the sidecar."),
+    ] = None,
+    credentials: Annotated[
+        CometAPICredentials | str | None,
+        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
+    ] = None,
+    store: Annotated[
+        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
+    ] = None,
+) -> Sidecar:
+    """Turn one portrait and one voice clip into a talking-avatar video in the archive.
+
+    MAY spend money, once: the same request is never paid for twice, whatever crashes or is run again. A run
+    of a request that is archived already costs nothing. Bad input is refused before anything is paid for.
+
+    Returns:
+        The sidecar: where the clip is, what it is, what it cost.
+    """
+    request = Request(
+        image=image,
+        audio=audio,
+        audio_id=audio_id,
+        prompt=prompt,
+        mode=mode,
+        take=take,
+        name=name,
+        rights=rights,
+    )
+    async with connect(credentials, store) as connections:
+        job = await validate(request, connections)
+        if finished := await connections.archive.find_done(job.job_id):
+            return already_archived(finished)
+        try:
+            entry = await submit(job, request, connections)
+        except NeedsDecision as doubt:
+            await ask_person(doubt, connections)
+            entry = await submit(job, request, connections)
+        kling_task = await poll(entry, connections)
+        return await archive(entry, kling_task, connections)
+
+
+def already_archived(sidecar: Sidecar) -> Sidecar:
+    """Return the state that says so in Prefect's UI; its result is the sidecar."""
+    when = f"{sidecar.times.archived:%Y-%m-%d %H:%M} UTC"
+    message = f"Archived already on {when}; nothing was sent and nothing was charged"
+    get_run_logger().info(message)
+    return Completed(name="AlreadyArchived", message=message, data=sidecar)  # type: ignore[return-value]  # Prefect unwraps a returned state
+
+
+def main() -> None:
+    """Run one job from the command line: the parameters of the flow, as options."""
+    parser = argparse.ArgumentParser(prog="python -m flows.avatar", description=main.__doc__)
+    parser.add_argument("--image", required=True, help="portrait: a path or address")
+    parser.add_argument("--audio", help="voice clip: a path or address")
+    parser.add_argument("--audio-id", help="instead of --audio: id of speech made by Kling TTS")
+    parser.add_argument("--prompt", default=DEFAULT_PROMPT, help="how the person behaves")
+    parser.add_argument("--mode", default="std", choices=["std", "pro"])
+    parser.add_argument("--take", default=1, type=int, help="raise it to buy another version")
+    parser.add_argument("--name", help="what people call this video")
+    parser.add_argument("--rights", help="note on the consent for face and voice")
+    parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
+    parser.add_argument("--store", help="name of a saved Avatar Archive block")
+    try:
+        sidecar = asyncio.run(generate_avatar(**vars(parser.parse_args())))
+    except AvatarError as error:
+        sys.exit(f"\n{type(error).__name__}: {error}")
+    sys.stdout.write(sidecar.model_dump_json(indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Reconcile-jobs: finish what was left open."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.artifacts import acreate_table_artifact
+from prefect.states import Completed
+from pydantic import Field
+
+from blocks.archive import AvatarArchive
+from blocks.credentials import CometAPICredentials
+from flows.tasks.collect import Report, collect_job
+from flows.tasks.connections import Connections, connect
+
+
+@flow(name="reconcile-jobs")
+async def reconcile_jobs(
+    sweep_hours: Annotated[
+        float,
+        Field(title="Sweep after hours", gt=0, description="Age at which abandoned uploads are removed."),
+    ] = 24,
+    at_once: Annotated[
+        int, Field(title="At once", ge=1, le=64, description="How many jobs are looked at side by side.")
+    ] = 8,
+    credentials: Annotated[
+        CometAPICredentials | str | None,
+        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
+    ] = None,
+    store: Annotated[
+        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
+    ] = None,
+) -> list[Report]:
+    """Look once at every open job, archive what is finished, and say what is overdue, failed or undecided.
+
+    Never buys anything. Its cost grows with the open jobs, not with the archive. It is safe beside running
+    jobs and beside itself; run it on a schedule.
+
+    Returns:
+        One report for each open job.
+    """
+    async with connect(credentials, store) as connections:
+        reports = await _collect_all(connections, at_once)
+        swept = await connections.archive.store.sweep(sweep_hours * 3600)
+    await acreate_table_artifact(
+        key="reconcile-jobs", table=_table(reports), description=_summary(reports, swept)
+    )
+    return Completed(message=_summary(reports, swept), data=reports)  # type: ignore[return-value]  # Prefect unwraps a returned state
+
+
+async def _collect_all(connections: Connections, at_once: int) -> list[Report]:
+    newest = {mark.job_id: mark async for mark in connections.archive.journal.open_marks()}
+    gate = asyncio.Semaphore(at_once)
+
+    async def collect(job_id: str) -> Report:
+        async with gate:
+            return await collect_job(newest[job_id], connections)
+
+    return list(await asyncio.gather(*(collect(job_id) for job_id in newest)))
+
+
+def _table(reports: list[Report]) -> list[dict[str, Any]]:
+    return [
+        {
+            "state": report.state,
+            "name": report.name,
+            "job": report.job_id[:12],
+            "Kling task": report.kling_task_id or "",
+            "detail": report.detail,
+        }
+        for report in sorted(reports, key=lambda report: (report.state, report.name))
+    ]
+
+
+def _summary(reports: list[Report], swept: list[str]) -> str:
+    counted: dict[str, int] = {}
+    for report in reports:
+        counted[report.state] = counted.get(report.state, 0) + 1
+    found = ", ".join(f"{count} {state}" for state, count in sorted(counted.items())) or "none"
+    return f"Open jobs: {found}; abandoned uploads removed: {len(swept)}"
+
+
+def main() -> None:
+    """Reconcile once from the command line, with the environment's credentials and archive."""
+    for report in asyncio.run(reconcile_jobs()):
+        sys.stdout.write(f"{report.state:>14}  {report.job_id}  {report.name}  {report.detail}\n")
+
+
+if __name__ == "__main__":
+    main()

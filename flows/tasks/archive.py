@@ -1,0 +1,142 @@
+"""Bringing the paid video home: from the delivery link into the archive, whole, with its sidecar."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal, InvalidOperation
+
+from prefect import task
+
+from blocks.errors import AvatarError, ClipRejected, ClipUnavailable, Facts, ProviderError
+from blocks.kling.delivery import Delivery
+from blocks.kling.models import KlingTask, TaskStatus
+from blocks.storage.clips import adopt_clip, store_clip
+from blocks.storage.journal import Entry, now
+from blocks.storage.sidecar import Cost, Provided, Requested, Sidecar, StoredClip, Times
+from flows.tasks.caching import once_per_run
+from flows.tasks.connections import Connections
+from flows.tasks.events import emit_archived
+from flows.tasks.logs import run_logger
+from flows.tasks.poll import read_task
+from flows.tasks.retrying import passes_with_time
+
+_PAUSES = (0.0, 1.0, 3.0, 10.0)
+
+
+@task(
+    name="archive",
+    task_run_name="archive {entry.kling_task_id}",
+    retries=3,
+    retry_delay_seconds=[5, 20, 60],
+    retry_condition_fn=passes_with_time,
+    cache_policy=once_per_run("archive", "entry"),
+    result_serializer="json",
+)
+async def archive(entry: Entry, kling_task: KlingTask, connections: Connections) -> Sidecar:
+    """Copy the clip into the archive, checked and whole, and write its sidecar. Costs nothing."""
+    sidecar = await archive_clip(entry, kling_task, connections)
+    emit_archived(sidecar, connections.archive.address(sidecar.clip.key))
+    return sidecar
+
+
+async def archive_clip(entry: Entry, task: KlingTask | None, connections: Connections) -> Sidecar:
+    """Copy the clip of a job whose Kling task succeeded into the archive and write its sidecar.
+
+    Twice in a row is harmless. A dead link is asked for again from the provider; nothing is ever posted.
+
+    Args:
+        entry: The journal entry that holds the Kling task id.
+        task: The Kling task as it was just read, or `None` to read it again.
+        connections: Provider and archive.
+
+    Raises:
+        ClipUnavailable: No link worked; the job stays open.
+        ClipRejected: What was delivered is not the whole, right video; the job stays open.
+    """
+    archive = connections.archive
+    sidecar = await archive.find_done(entry.job_id)
+    if sidecar is None:
+        clip, task = await _bring_home(entry, task, connections)
+        sidecar = await archive.commit(_describe(entry, task, clip))
+    last = await archive.journal.last(entry.job_id)
+    await archive.journal.close(entry.job_id, last.number if last else 0)
+    return sidecar
+
+
+async def _bring_home(
+    entry: Entry, task: KlingTask | None, connections: Connections
+) -> tuple[StoredClip, KlingTask | None]:
+    failure: AvatarError = ClipUnavailable("The clip was not delivered")
+    for pause in _PAUSES:
+        await asyncio.sleep(pause)
+        try:
+            if await connections.archive.has_clip(entry.job_id):
+                clip = await adopt_clip(connections.archive.store, entry.job_id, _seconds(entry, task))
+                return clip, task or await _read_if_possible(entry, connections)
+            if task is None or task.video is None or not task.video.url:
+                task = await read_task(entry, connections)
+            return await _download(entry, task, connections), task
+        except (ClipUnavailable, ClipRejected, ProviderError) as error:
+            failure, task = error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id), None
+            run_logger().warning("Fetching the clip failed and is repeated: %s", error.message)
+    raise failure
+
+
+async def _download(entry: Entry, task: KlingTask, connections: Connections) -> StoredClip:
+    if task.status is not TaskStatus.SUCCEED or task.video is None:
+        raise ClipUnavailable(
+            f"The Kling task is {task.provider_status!r} and names no video",
+            Facts(request_id=task.request_id),
+            "Ask the provider's support with the Kling task id; reconcile-jobs goes on looking.",
+        )
+    async with Delivery(task.video.url, client=connections.delivery) as chunks:
+        return await store_clip(connections.archive.store, entry.job_id, chunks, _seconds(entry, task))
+
+
+async def _read_if_possible(entry: Entry, connections: Connections) -> KlingTask | None:
+    """Read what the task cost; the clip is there, so nothing depends on it."""
+    try:
+        return await read_task(entry, connections)
+    except ProviderError:
+        return None
+
+
+def _seconds(entry: Entry, task: KlingTask | None) -> float | None:
+    audio = entry.job.get("audio")
+    if audio:
+        return float(audio["seconds"])
+    return task.video.seconds if task and task.video else None
+
+
+def _describe(entry: Entry, task: KlingTask | None, clip: StoredClip) -> Sidecar:
+    return Sidecar(
+        job_id=entry.job_id,
+        name=entry.job["name"],
+        requested=Requested.model_validate(entry.job),
+        provided=Provided(
+            base_url=entry.base_url,
+            task_id=entry.kling_task_id or "",
+            external_task_id=entry.external_task_id,
+            video_id=task.video.id if task and task.video else None,
+            request_id=task.request_id if task else None,
+            surplus_task_ids=entry.surplus_task_ids,
+        ),
+        clip=clip,
+        times=Times(
+            intended=entry.intended_at,
+            submitted=entry.submitted_at,
+            finished=task.updated_at if task else None,
+            archived=now(),
+        ),
+        cost=Cost(
+            estimated_usd=entry.job.get("estimated_usd"),
+            reported_units=_decimal(task.charged_units if task else None),
+        ),
+    )
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    try:
+        return Decimal(text) if text else None
+    except InvalidOperation:
+        return None

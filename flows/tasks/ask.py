@@ -1,0 +1,57 @@
+"""Asking a person: a deployed run waits in Prefect's UI with a form, and frees its worker meanwhile."""
+
+from __future__ import annotations
+
+from prefect import runtime
+from prefect.flow_runs import suspend_flow_run
+
+from blocks.errors import NeedsDecision
+from flows.tasks.connections import Connections
+from flows.tasks.decision import Decision, decide_job
+
+_FORM = """**Nobody can tell whether this video was bought.**
+
+{message}
+
+| | |
+| --- | --- |
+| job | `{job_id}` |
+| external task id | `{external_task_id}` |
+| posted | {posted} |
+| HTTP status, service code | {http_status}, {service_code} |
+| request id | {request_id} |
+
+Look for the external task id in the provider's console or log. It is there: choose *adopt* and give its Kling
+task id. It is not there: *post again*. Not answering costs nothing and loses nothing.
+"""
+
+
+async def ask_person(doubt: NeedsDecision, connections: Connections) -> None:
+    """Suspend the flow run until a person has decided, and write the decision to the journal.
+
+    Each doubt is asked about once: the answer to an earlier one is never applied to a later one.
+
+    Args:
+        doubt: The error that says what is known.
+        connections: Provider and archive.
+
+    Raises:
+        NeedsDecision: This run cannot wait because it has no deployment; the decide flow does the same.
+    """
+    job_id = doubt.facts.job_id or ""
+    last = await connections.archive.journal.last(job_id)
+    if runtime.deployment.id is None or last is None:
+        raise doubt
+    form = _FORM.format(
+        message=doubt.message,
+        job_id=job_id,
+        external_task_id=last.external_task_id,
+        posted=f"{last.intended_at:%Y-%m-%d %H:%M:%S} UTC" if last.intended_at else "unknown",
+        http_status=doubt.facts.http_status or "none",
+        service_code=doubt.facts.service_code or "none",
+        request_id=doubt.facts.request_id or "none",
+    )
+    # MONEY: the key names the doubt, or "post again" would be repeated without asking.
+    answer = suspend_flow_run(wait_for_input=Decision.with_initial_data(description=form), key=last.claim)
+    if isinstance(answer, Decision):
+        await decide_job(job_id, answer, connections, by=runtime.flow_run.name or "")

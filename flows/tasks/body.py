@@ -1,0 +1,50 @@
+"""The request body: built late, from inputs that are read again, because bytes never travel in Prefect."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from blocks.errors import Facts, Fault, InvalidRequest
+from blocks.kling.job import AudioInput, ImageInput, Job
+from blocks.kling.models import AvatarRequest
+from blocks.kling.sources import read_source, sendable_url
+from flows.tasks.connections import Connections
+from flows.tasks.request import Request
+
+
+async def build_request(
+    job: Job, request: Request, connections: Connections, external_task_id: str
+) -> AvatarRequest:
+    """Build what is sent for a job: public addresses as they are, everything else as base64.
+
+    Raises:
+        InvalidRequest: An input is no longer what was checked; nothing was sent.
+        SourceUnavailable: An input cannot be read now; nothing was sent.
+    """
+    limits = connections.credentials.media_limits
+    sound_file = None
+    if job.audio and request.audio:
+        sound_file = await _media("audio", request.audio, job.audio, limits.audio_bytes, job.job_id)
+    return AvatarRequest(
+        image=await _media("image", request.image, job.image, limits.image_bytes, job.job_id),
+        sound_file=sound_file,
+        audio_id=job.audio_id,
+        prompt=job.prompt,
+        mode=job.mode,
+        external_task_id=external_task_id,
+    )
+
+
+async def _media(
+    field: str, reference: str, checked: ImageInput | AudioInput, limit: int, job_id: str
+) -> str:
+    if url := sendable_url(reference):
+        return url
+    data = await read_source(reference, limit, field)
+    if isinstance(data, Fault):
+        raise InvalidRequest((data,), Facts(job_id=job_id))
+    if hashlib.sha256(data).hexdigest() != checked.sha256:
+        fault = Fault(field, "changed since it was checked", "the same bytes; run it again to check it anew")
+        raise InvalidRequest((fault,), Facts(job_id=job_id))
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,101 @@
+"""What the tasks of a run share: the open provider, the open archive, and how patient to be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from blocks.archive import AvatarArchive
+from blocks.credentials import CometAPICredentials
+from blocks.errors import SetupMissing
+from blocks.kling.client import KlingClient
+from blocks.storage.archive import Archive
+
+
+class Connections:
+    """Everything outside that a job touches, opened once for a run and shared by its tasks.
+
+    Attributes:
+        credentials: Settings of the provider's account.
+        client: The provider's API.
+        delivery: For delivery hosts; it has no key.
+        archive: Clips, sidecars and journals.
+        bodies: How many request bodies (up to 20 MB each) may be in memory at once.
+        known: What was learned about this provider, remembered for the run.
+    """
+
+    def __init__(
+        self,
+        credentials: CometAPICredentials,
+        client: KlingClient,
+        delivery: httpx.AsyncClient,
+        archive: Archive,
+    ) -> None:
+        self.credentials = credentials
+        self.client = client
+        self.delivery = delivery
+        self.archive = archive
+        self.bodies = asyncio.Semaphore(4)
+        self.known: dict[str, bool] = {}
+
+
+@asynccontextmanager
+async def connect(
+    credentials: CometAPICredentials | str | None = None, archive: AvatarArchive | str | None = None
+) -> AsyncIterator[Connections]:
+    """Open the provider and the archive for one run. Nothing is sent.
+
+    Args:
+        credentials: A block, the name of a saved one, or `None`: the environment, then `default`.
+        archive: Likewise.
+
+    Raises:
+        SetupMissing: There is neither; the message says what to do.
+    """
+    account = await find_credentials(credentials)
+    place = await find_archive(archive)
+    async with (
+        account.get_client() as client,
+        account.get_delivery_client() as delivery,
+        place.open() as opened,
+    ):
+        yield Connections(account, client, delivery, opened)
+
+
+async def find_credentials(credentials: CometAPICredentials | str | None = None) -> CometAPICredentials:
+    """Return the credentials that a run is to use; see `connect`."""
+    if isinstance(credentials, CometAPICredentials):
+        return credentials
+    if credentials is None and (found := CometAPICredentials.from_environment()):
+        return found
+    name = (credentials or "default").removeprefix("cometapi-credentials/")
+    try:
+        return await CometAPICredentials.aload(name)
+    except ValueError:
+        raise SetupMissing(
+            f"There is no CometAPI Credentials block named {name!r}"
+            + ("" if credentials else " and no COMETAPI_KEY in the environment"),
+            next_step="Set COMETAPI_KEY, or run `prefect block register -m blocks` "
+            f"and create a CometAPI Credentials block named {name!r} in Prefect's UI.",
+        ) from None
+
+
+async def find_archive(archive: AvatarArchive | str | None = None) -> AvatarArchive:
+    """Return the archive that a run is to use; see `connect`."""
+    if isinstance(archive, AvatarArchive):
+        return archive
+    if archive is None and (found := AvatarArchive.from_environment()):
+        return found
+    name = (archive or "default").removeprefix("avatar-archive/")
+    try:
+        return await AvatarArchive.aload(name)
+    except ValueError:
+        raise SetupMissing(
+            f"There is no Avatar Archive block named {name!r}"
+            + ("" if archive else " and no AVATAR_ARCHIVE_URL in the environment"),
+            next_step="Set AVATAR_ARCHIVE_URL to a folder or an s3:// address, or run "
+            f"`prefect block register -m blocks` and create an Avatar Archive block named {name!r}.",
+        ) from None

@@ -1,0 +1,94 @@
+"""A person decides about a job when nobody can tell whether it was bought."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prefect.input import RunInput
+from pydantic import Field
+
+from blocks.errors import Facts, Fault, InvalidRequest, JobInProgress
+from blocks.storage.journal import Entry, Outcome, Standing, Step, now
+from flows.tasks.connections import Connections
+
+Choice = Literal["adopt", "post again", "give up"]
+
+
+class Decision(RunInput):
+    """What is to become of this job?"""
+
+    choice: Choice = Field(
+        title="Choice",
+        description="adopt: it was bought, collect it. post again: it was not bought. give up: leave it.",
+    )
+    kling_task_id: str = Field(
+        default="", title="Kling task id", description="To adopt: the id from the provider's console or log."
+    )
+
+
+async def decide_job(job_id: str, decision: Decision, connections: Connections, by: str = "") -> Entry:
+    """Write a person's decision about a job to its journal. Never posts by itself.
+
+    `post again` makes the next run of the job post it: if it was bought after all, that pays twice.
+
+    Args:
+        job_id: The job.
+        decision: What was decided.
+        connections: Provider and archive.
+        by: The run in which it was decided.
+
+    Raises:
+        InvalidRequest: The job or the Kling task is not what the decision takes it for.
+        JobInProgress: Another run is posting it at this moment.
+        TaskNotFound: The provider does not know the Kling task that was to be adopted.
+    """
+    journal = connections.archive.journal
+    last = await journal.last(job_id)
+    while last is not None:
+        changes = await _changes(last, decision, connections)
+        outcome = Outcome(message=f"A person decided: {decision.choice}", charged=_charged(decision))
+        written = await journal.append(
+            job_id, last, _STEPS[decision.choice], outcome=outcome, run=by, **changes
+        )
+        if written:
+            if written.step is not Step.SUBMITTED:
+                await journal.close(job_id, written.number)
+            return written
+        last = await journal.last(job_id, after=last)
+    raise InvalidRequest((Fault("job_id", f"{job_id[:80]!r} is not in this archive", "the id of a job"),))
+
+
+_STEPS = {"adopt": Step.SUBMITTED, "post again": Step.RELEASED, "give up": Step.GIVEN_UP}
+
+
+def _charged(decision: Decision) -> str:
+    return {"adopt": "yes", "post again": "no", "give up": "unknown"}[decision.choice]
+
+
+async def _changes(last: Entry, decision: Decision, connections: Connections) -> dict[str, object]:
+    standing = last.standing(now())
+    if standing is Standing.BUSY:
+        raise JobInProgress("Another run is posting this job right now", Facts(job_id=last.job_id))
+    if decision.choice == "adopt":
+        await _check_adoptable(last, decision.kling_task_id, connections)
+        return {"kling_task_id": decision.kling_task_id, "submitted_at": last.intended_at or now()}
+    if decision.choice == "post again" and standing is Standing.BOUGHT:
+        raise InvalidRequest(
+            (
+                Fault(
+                    "choice", f"Kling task {last.kling_task_id} is being collected", "give up, or a new take"
+                ),
+            ),
+            Facts(job_id=last.job_id, kling_task_id=last.kling_task_id),
+        )
+    return {}
+
+
+async def _check_adoptable(last: Entry, kling_task_id: str, connections: Connections) -> None:
+    facts = Facts(job_id=last.job_id, kling_task_id=kling_task_id or None)
+    if not kling_task_id.strip():
+        raise InvalidRequest((Fault("kling_task_id", "empty", "the id of the Kling task to adopt"),), facts)
+    task = await connections.client.get(kling_task_id, last.query_path or None)
+    if task.external_task_id and task.external_task_id != last.external_task_id:
+        found = f"that Kling task has external task id {task.external_task_id}"
+        raise InvalidRequest((Fault("kling_task_id", found, f"one named {last.external_task_id}"),), facts)

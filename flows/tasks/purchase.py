@@ -1,0 +1,137 @@
+"""One purchase: claim the right to post in the journal, post once, write down how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from blocks.errors import AccessRefused, AvatarError, NotSent, RequestRejected, SlowDown
+from blocks.kling.job import Job, external_task_id_of
+from blocks.kling.models import AvatarRequest
+from blocks.storage.journal import Entry, Outcome, Step, new_token, now
+from flows.tasks.connections import Connections
+from flows.tasks.logs import run_logger
+from flows.tasks.record import record_outcome, record_submitted
+
+CLAIM_SECONDS = 30.0
+"""How long the intent may take to write; a slower archive means that nothing is posted."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be bought.
+
+    Attributes:
+        job: The wanted video.
+        build: Reads the inputs again and builds the request that carries the given external task id.
+        run: Name of the run, for people who read the journal.
+    """
+
+    job: Job
+    build: Callable[[str], Awaitable[AvatarRequest]]
+    run: str = ""
+
+
+async def purchase(order: Order, last: Entry | None, connections: Connections) -> Entry | None:
+    """Claim the right to post, and post once. MAY spend money.
+
+    Cancelling waits for the answer and writes it down first, so that none is lost.
+
+    Args:
+        order: What to buy.
+        last: The newest journal entry; the claim is the entry after it.
+        connections: Provider and archive.
+
+    Returns:
+        The newest entry known: `submitted` when it was bought, `undecided` when nobody can tell, `last` when
+        somebody else was faster.
+
+    Raises:
+        NotSent: Nothing was bought; it may be repeated.
+        SlowDown: Nothing was bought; it may be repeated after a while.
+        ProviderError: The provider refused; nothing was bought.
+    """
+    number = (last.purchase + bool(last.kling_task_id)) if last else 1
+    if last and number == last.purchase and last.external_task_id:
+        name = last.external_task_id
+    else:
+        name = external_task_id_of(connections.credentials.task_namespace, order.job.job_id, number)
+    async with connections.bodies:
+        request = await order.build(name)
+        started = time.monotonic()
+        intent = await _claim(order, last, number, name, connections)
+        if intent is None:
+            return last
+        return await _finish_even_if_cancelled(_post(intent, request, started, connections))
+
+
+async def _claim(
+    order: Order, last: Entry | None, number: int, name: str, connections: Connections
+) -> Entry | None:
+    credentials = connections.credentials
+    patience = CLAIM_SECONDS + credentials.create_seconds + credentials.clock_margin_seconds
+    return await connections.archive.journal.append(
+        order.job.job_id,
+        last,
+        Step.INTENT,
+        claim=new_token(),
+        purchase=number,
+        attempt=last.attempt + 1 if last else 1,
+        kling_task_id=None,
+        submitted_at=None,
+        intended_at=now(),
+        expires_at=now() + timedelta(seconds=patience),
+        external_task_id=name,
+        base_url=credentials.base_url,
+        query_path=credentials.query_path,
+        run=order.run,
+        job=order.job.model_dump(mode="json"),
+    )
+
+
+async def _post(intent: Entry, request: AvatarRequest, started: float, connections: Connections) -> Entry:
+    try:
+        if time.monotonic() - started > CLAIM_SECONDS:
+            raise NotSent("The archive took too long to write the intent, so the POST was not sent")
+        # MONEY: the one POST. What it answers goes to the journal before anything else happens.
+        task = await connections.client.create(request)
+    except AvatarError as error:
+        return await _not_accepted(intent, error.about(job_id=intent.job_id), connections)
+    return await record_submitted(intent, task, connections)
+
+
+async def _not_accepted(intent: Entry, error: AvatarError, connections: Connections) -> Entry:
+    """Write down how the POST ended; raise unless the outcome is unknown."""
+    step = Step.UNDECIDED
+    if isinstance(error, (NotSent, SlowDown)):
+        step = Step.DEFERRED
+    elif isinstance(error, (RequestRejected, AccessRefused)):
+        step = Step.REFUSED
+    outcome = Outcome(
+        message=error.message,
+        service_code=error.facts.service_code,
+        http_status=error.facts.http_status,
+        request_id=error.facts.request_id,
+        charged=error.charged,
+    )
+    entry = await record_outcome(intent, step, outcome, connections)
+    if step is Step.UNDECIDED:
+        run_logger().warning("%s", error)
+        return entry
+    await connections.archive.journal.close(intent.job_id, intent.number)
+    raise error
+
+
+async def _finish_even_if_cancelled(work: Awaitable[Result]) -> Result:
+    inner = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(inner)
+    except asyncio.CancelledError:
+        await asyncio.wait([inner])
+        raise

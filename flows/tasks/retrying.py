@@ -1,0 +1,29 @@
+"""Which failures Prefect may answer by running a task again: those that pass with time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.client.schemas.objects import State
+
+from blocks.errors import (
+    ClipError,
+    NotSent,
+    ProviderUnavailable,
+    SlowDown,
+    SourceUnavailable,
+    StorageUnavailable,
+)
+
+_PASSING = (ClipError, NotSent, ProviderUnavailable, SlowDown, SourceUnavailable, StorageUnavailable)
+
+
+async def passes_with_time(task: Any, run: Any, state: State[Any]) -> bool:  # noqa: ARG001 # Prefect's signature
+    """Tell whether the failure in `state` may be gone in a while."""
+    try:
+        await state.aresult()
+    except _PASSING:
+        return True
+    except Exception:  # noqa: BLE001 # any other failure is the answer "no"; raising here would hide it
+        return False
+    return False

@@ -1,0 +1,131 @@
+"""Refusing before paying: every input is read, measured and compared with every documented limit."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+from prefect import task
+
+from blocks.errors import Fault, InvalidRequest
+from blocks.kling.job import AudioInput, ImageInput, Job, job_id_of
+from blocks.kling.media import (
+    check_audio,
+    check_image,
+    check_mode,
+    check_one_audio,
+    check_prompt,
+)
+from blocks.kling.sources import read_source, shown
+from blocks.media import AudioFacts, ImageFacts
+from flows.tasks.caching import once_per_run
+from flows.tasks.connections import Connections
+from flows.tasks.request import Request
+from flows.tasks.retrying import passes_with_time
+
+
+@task(
+    name="validate",
+    task_run_name="validate {request.title}",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=passes_with_time,
+    cache_policy=once_per_run("validate", "request"),
+    result_serializer="json",
+)
+async def validate(request: Request, connections: Connections) -> Job:
+    """Check a request against every documented limit before anything is paid for. Costs nothing."""
+    return await check_request(request, connections)
+
+
+async def check_request(request: Request, connections: Connections) -> Job:
+    """Read and measure the inputs of a request and return the job it asks for.
+
+    At most the documented limit plus one byte of each input is read. Nothing is sent to the provider.
+
+    Raises:
+        InvalidRequest: Everything that is wrong with the request, at once.
+        SourceUnavailable: An input cannot be read at the moment.
+    """
+    faults = [
+        *check_one_audio(request.audio, request.audio_id),
+        *check_prompt(request.prompt),
+        *check_mode(request.mode),
+        *_check_take(request.take),
+    ]
+    (image, image_faults), (audio, audio_faults) = await asyncio.gather(
+        _check_image(request.image, connections), _check_audio(request.audio, connections)
+    )
+    faults += [*image_faults, *audio_faults]
+    if faults or image is None:
+        raise InvalidRequest(tuple(faults))
+    return _job(request, image, audio, connections)
+
+
+def _check_take(take: int) -> tuple[Fault, ...]:
+    return () if take >= 1 else (Fault("take", str(take), "a whole number from 1"),)
+
+
+async def _check_image(
+    reference: str, connections: Connections
+) -> tuple[ImageInput | None, tuple[Fault, ...]]:
+    limits = connections.credentials.media_limits
+    data, faults = await _read(reference, limits.image_bytes, "image")
+    facts: ImageFacts | None = None
+    if data is not None:
+        facts, faults = await check_image(data, limits)
+    if data is None or facts is None:
+        return None, faults
+    return ImageInput(**_identity(reference, data), width=facts.width, height=facts.height), faults
+
+
+async def _check_audio(
+    reference: str | None, connections: Connections
+) -> tuple[AudioInput | None, tuple[Fault, ...]]:
+    if not reference:
+        return None, ()
+    limits = connections.credentials.media_limits
+    data, faults = await _read(reference, limits.audio_bytes, "audio")
+    facts: AudioFacts | None = None
+    if data is not None:
+        facts, faults = await check_audio(data, limits)
+    if data is None or facts is None:
+        return None, faults
+    return AudioInput(**_identity(reference, data), seconds=round(facts.seconds, 3)), faults
+
+
+async def _read(reference: str, limit: int, field: str) -> tuple[bytes | None, tuple[Fault, ...]]:
+    found = await read_source(reference, limit, field)
+    return (None, (found,)) if isinstance(found, Fault) else (found, ())
+
+
+def _identity(reference: str, data: bytes) -> dict[str, Any]:
+    digest = hashlib.sha256(data).hexdigest()
+    return {"reference": shown(reference), "sha256": digest, "size": len(data)}
+
+
+def _job(request: Request, image: ImageInput, audio: AudioInput | None, connections: Connections) -> Job:
+    prompt = request.prompt.strip()
+    job_id = job_id_of(
+        image_sha256=image.sha256,
+        audio=f"sha256:{audio.sha256}" if audio else f"audio_id:{request.audio_id}",
+        prompt=prompt,
+        mode=request.mode,
+        take=request.take,
+    )
+    estimate = connections.credentials.estimate_usd(audio.seconds, request.mode) if audio else None
+    return Job.model_validate(
+        {
+            "job_id": job_id,
+            "name": request.title,
+            "image": image,
+            "audio": audio,
+            "audio_id": None if audio else request.audio_id,
+            "prompt": prompt,
+            "mode": request.mode,
+            "take": request.take,
+            "estimated_usd": estimate,
+            "rights": request.rights,
+        }
+    )
