@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -45,6 +47,21 @@ class Timeouts:
     create_seconds: float = 180
     read_seconds: float = 30
 
+    @property
+    def of_create(self) -> httpx.Timeout:
+        """For httpx: `create_seconds` itself is kept by a clock over everything."""
+        return self._within(self.create_seconds)
+
+    @property
+    def of_read(self) -> httpx.Timeout:
+        """For httpx: `read_seconds` itself is kept by a clock over everything."""
+        return self._within(self.read_seconds)
+
+    def _within(self, seconds: float) -> httpx.Timeout:
+        # Connecting, TLS and proxy end by themselves before the clock does: httpx leaves the socket of a
+        # handshake open that is cancelled.
+        return httpx.Timeout(None, connect=min(self.connect_seconds, seconds / 4))
+
 
 class KlingClient:
     """Kling's avatar endpoint. Only `create` may cost money; nothing is ever repeated in here.
@@ -76,13 +93,16 @@ class KlingClient:
         self._timeouts = timeouts
         # A proxy from the environment would see the key in the clear where http is allowed.
         trust_env = not is_loopback(self._base_url)
-        verify = httpx.create_ssl_context(trust_env=trust_env)
-        patience = httpx.Timeout(None, connect=timeouts.connect_seconds)
+        verify = _certificates(trust_env)
         self._posts = httpx.AsyncClient(
-            transport=transport, limits=_NO_REUSE, timeout=patience, verify=verify, trust_env=trust_env
+            transport=transport,
+            limits=_NO_REUSE,
+            timeout=timeouts.of_create,
+            verify=verify,
+            trust_env=trust_env,
         )
         self._reads = httpx.AsyncClient(
-            transport=transport, timeout=patience, verify=verify, trust_env=trust_env
+            transport=transport, timeout=timeouts.of_read, verify=verify, trust_env=trust_env
         )
 
     def __repr__(self) -> str:
@@ -180,6 +200,11 @@ class KlingClient:
             seconds=self._timeouts.read_seconds,
             hide=self._key.get_secret_value(),
         )
+
+
+@functools.cache
+def _certificates(trust_env: bool) -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=trust_env)
 
 
 def _unanswered(sent: Exchange, *, begun: bool) -> ProviderError:

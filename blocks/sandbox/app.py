@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,11 +29,11 @@ from blocks.sandbox.refusals import Refusal, gateway, kling, unknown_task
 from blocks.sandbox.script import Fired, Subject, markers
 from blocks.sandbox.state import Sandbox
 from blocks.sandbox.tasks import Task
+from blocks.sandbox.threads import run_sized
 
 AVATAR = "/kling/v1/videos/avatar/image2video"
 SPEECH = "/kling/v1/audio/tts"
 BODY_BYTES = 32 * 1024 * 1024
-_LARGE_BYTES = 64 * 1024
 
 Body = dict[str, Any]
 Work = Callable[[Body, Subject], Awaitable[tuple[Task, Body]]]
@@ -78,6 +77,8 @@ class Api:
         return await self._get(request, "tts")
 
     async def _post(self, request: Request, endpoint: Endpoint, work: Work) -> Response:
+        # Refusing before the body was read would reset the connection and lose the refusal on its way.
+        await request.body()
         self._authorise(request)
         body = await _read(request)
         prompt = body.get("text" if endpoint == "tts" else "prompt")
@@ -101,7 +102,7 @@ class Api:
 
     async def _speak(self, body: Body, _: Subject) -> tuple[Task, Body]:
         task = await order_speech(self._sandbox, speech_fields(body))
-        return task, spoken(task, self._sandbox.link(task), self._sandbox.units(task))
+        return task, self._speech_of(task)
 
     async def _get(self, request: Request, kind: str) -> Response:
         self._authorise(request)
@@ -118,9 +119,7 @@ class Api:
         if task is None:
             raise unknown_task(sandbox.settings.unknown_task)
         task.queries += 1
-        content = spoken(task, sandbox.link(task), sandbox.units(task))
-        if kind == "avatar":
-            content = self._state_of(request, task, subject)
+        content = self._state_of(request, task, subject) if kind == "avatar" else self._speech_of(task)
         return self._spoiled(request, "query", subject) or JSONResponse(content)
 
     def _state_of(self, request: Request, task: Task, subject: Subject) -> Body:
@@ -135,6 +134,9 @@ class Api:
         if shape:
             note(request, fault=shape.name)
         return (ENVELOPES[shape.name] if shape else native)(task, status, url, sandbox.units(task))
+
+    def _speech_of(self, task: Task) -> Body:
+        return spoken(task, self._sandbox.link(task), self._sandbox.units(task))
 
     def _authorise(self, request: Request) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
@@ -223,7 +225,7 @@ async def _read(request: Request) -> Body:
         if len(raw) > BODY_BYTES:
             raise gateway(413, "request body too large")
     try:
-        body = await to_thread.run_sync(json.loads, raw) if len(raw) > _LARGE_BYTES else json.loads(raw)
+        body = await run_sized(json.loads, bytes(raw))
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

@@ -13,6 +13,7 @@ from blocks.sandbox.blobs import Blobs
 from blocks.sandbox.clock import Clock
 from blocks.sandbox.render import LOOKS, Look, render_clip
 from blocks.sandbox.tasks import Task
+from blocks.sandbox.threads import run_sized
 
 _VARIANTS = {"short-clip": {"part": 0.5}, "silent-clip": {"sound": False}}
 
@@ -50,7 +51,7 @@ class Clips:
         own = task.task_id.encode()
         box = (8 + len(own)).to_bytes(4, "big") + b"free" + own
         data = await self._blobs.get(name) + box
-        return Clip(data, await to_thread.run_sync(_digest, data))
+        return Clip(data, await run_sized(_digest, data))
 
     async def sound(self, task: Task) -> Clip:
         """Return the audio of a speech task."""

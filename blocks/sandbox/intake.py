@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from blocks.sandbox.limits import AUDIO_BYTES, IMAGE_BYTES, LONGEST_SECONDS, che
 from blocks.sandbox.measure import Picture, Unreadable, measure_audio, measure_image
 from blocks.sandbox.refusals import parameter
 from blocks.sandbox.sources import read_source
+from blocks.sandbox.threads import run_sized
 
 Fact = TypeVar("Fact")
 
@@ -28,26 +30,27 @@ class Sound(NamedTuple):
 
 
 class _Remembered(Generic[Fact]):
-    """What was measured of bytes that come again and again."""
+    """What was measured of bytes that come again and again; each is measured once, also at the same time."""
 
     def __init__(self, measure: Callable[[bytes], Fact], most: int = 4096) -> None:
         self._measure = measure
         self._most = most
-        self._facts: OrderedDict[str, Fact] = OrderedDict()
+        self._facts: OrderedDict[str, asyncio.Future[Fact]] = OrderedDict()
 
-    def look(self, data: bytes) -> tuple[str, Fact]:
-        """Return digest and facts of `data`; runs in worker threads.
+    async def look(self, data: bytes) -> tuple[str, Fact]:
+        """Return digest and facts of `data`.
 
         Raises:
             Unreadable: It is not of a documented format.
         """
-        digest = hashlib.sha256(data).hexdigest()
+        digest = await run_sized(_digest, data)
         fact = self._facts.get(digest)
         if fact is None:
-            fact = self._facts[digest] = self._measure(data)
+            fact = asyncio.ensure_future(to_thread.run_sync(self._measure, data))
+            self._facts[digest] = fact
             if len(self._facts) > self._most:
                 self._facts.popitem(last=False)
-        return digest, fact
+        return digest, await asyncio.shield(fact)
 
 
 class Intake:
@@ -72,7 +75,7 @@ class Intake:
         """
         data = await read_source(self._client, "image", value, IMAGE_BYTES)
         try:
-            digest, picture = await to_thread.run_sync(self._pictures.look, data)
+            digest, picture = await self._pictures.look(data)
         except Unreadable:
             raise parameter("image is not a readable JPEG or PNG") from None
         check_picture(picture)
@@ -87,7 +90,7 @@ class Intake:
         """
         data = await read_source(self._client, "sound_file", value, AUDIO_BYTES)
         try:
-            digest, seconds = await to_thread.run_sync(self._seconds.look, data)
+            digest, seconds = await self._seconds.look(data)
         except Unreadable:
             raise parameter("sound_file is not a readable MP3, WAV, M4A or AAC") from None
         check_seconds("sound_file", seconds)
@@ -96,7 +99,11 @@ class Intake:
 
     async def speech(self, data: bytes) -> Sound:
         """Keep speech of any length."""
-        digest = hashlib.sha256(data).hexdigest()
+        digest = _digest(data)
         seconds = await to_thread.run_sync(measure_audio, data, 10 * LONGEST_SECONDS)
         await self._blobs.put(digest, data)
         return Sound(digest, seconds)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

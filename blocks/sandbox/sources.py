@@ -7,9 +7,9 @@ import base64
 import binascii
 
 import httpx
-from anyio import to_thread
 
 from blocks.sandbox.refusals import parameter
+from blocks.sandbox.threads import run_sized
 
 FETCH_SECONDS = 20.0
 
@@ -33,7 +33,7 @@ async def read_source(client: httpx.AsyncClient, field: str, value: str, at_most
     if len(value) > (at_most + 2) // 3 * 4:
         raise too_large(field, at_most)
     try:
-        data = await to_thread.run_sync(_decode, value)
+        data = await run_sized(_decode, value)
     except (binascii.Error, ValueError):
         raise parameter(f"{field} is neither a URL nor base64") from None
     if len(data) > at_most:

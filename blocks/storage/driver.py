@@ -18,6 +18,7 @@ from blocks.errors import NoExclusiveCreate, SetupMissing, StorageUnavailable
 from blocks.storage.keys import RESERVED, check_key, is_key
 from blocks.storage.store import Found
 
+_ABSENT = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 # Their servers refuse to create an object twice; the driver is still put to the test.
 _EXCLUSIVE_PROTOCOLS = {"memory", "gs", "gcs", "az", "abfs", "abfss"}
 _PROOF_KEY = f"{RESERVED[1]}exclusive-create.json"
@@ -80,7 +81,7 @@ class Driver:
         """Return an object or a range of it, or `None` when it is absent."""
         try:
             data: bytes = self.files.cat_file(self.place(key), start=start, end=end)
-        except FileNotFoundError:
+        except _ABSENT:
             return None
         return data
 
@@ -112,7 +113,7 @@ class Driver:
         """Return the bytes of the object, or `None` when it is absent."""
         try:
             about = self.files.info(self.place(key))
-        except FileNotFoundError:
+        except _ABSENT:
             return None
         return int(about["size"]) if about["type"] == "file" else None
 

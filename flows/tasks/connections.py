@@ -10,7 +10,7 @@ import httpx
 
 from blocks.archive import AvatarArchive
 from blocks.credentials import CometAPICredentials
-from blocks.errors import SetupMissing
+from blocks.errors import AccessRefused, ProviderError, SetupMissing
 from blocks.kling.client import KlingClient
 from blocks.storage.archive import Archive
 
@@ -40,6 +40,27 @@ class Connections:
         self.archive = archive
         self.bodies = asyncio.Semaphore(4)
         self.known: dict[str, bool] = {}
+        self._key_accepted = False
+
+    async def check_key(self, external_task_id: str) -> None:
+        """See, once for a run and by a free read, that the provider takes the key at all.
+
+        A provider may refuse a key while a large body is still being sent, and the refusal is lost on the
+        way: then nobody could tell it from a lost answer.
+
+        Raises:
+            AccessRefused: The provider does not take the key (HTTP 401); nothing was sent.
+        """
+        if self._key_accepted:
+            return
+        try:
+            await self.client.find(external_task_id)
+        except AccessRefused as error:
+            if error.facts.http_status == 401:
+                raise
+        except ProviderError:
+            return
+        self._key_accepted = True
 
 
 @asynccontextmanager

@@ -62,6 +62,7 @@ async def purchase(order: Order, last: Entry | None, connections: Connections) -
         name = last.external_task_id
     else:
         name = external_task_id_of(connections.credentials.task_namespace, order.job.job_id, number)
+    await connections.check_key(name)
     async with connections.bodies:
         request = await order.build(name)
         started = time.monotonic()

@@ -40,7 +40,7 @@ async def submit(job: Job, request: Request, connections: Connections) -> Entry:
     try:
         entry = await submit_job(Order(job, build, run=runtime.flow_run.name or ""), connections)
     except AvatarError as error:
-        emit_stopped(job.job_id, job.name, error)
+        emit_stopped(job.job_id, job.name, error.about(job_id=job.job_id))
         raise
     emit_submitted(entry)
     return entry

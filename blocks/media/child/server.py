@@ -23,14 +23,20 @@ IDLE_SECONDS = 60.0
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 
 
-class _Measurement:
-    """A fork that measures one file."""
+class Measurement:
+    """A fork that measures one file.
+
+    Args:
+        pid: Its process id.
+        reply: Where its answer goes.
+    """
 
     def __init__(self, pid: int, reply: socket.socket) -> None:
         self.pid = pid
         self.reply = reply
 
     def kill(self) -> None:
+        """End it."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
@@ -51,7 +57,7 @@ class _Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._selector = selectors.DefaultSelector()
-        self._running: dict[int, _Measurement] = {}
+        self._running: dict[int, Measurement] = {}
         self._woken, self._wake = socket.socketpair()
         self._woken.setblocking(False)
         self._wake.setblocking(False)
@@ -92,7 +98,7 @@ class _Server:
         if pid == 0:
             self._measure(kind, budget, file, reply)
         file.close()
-        self._running[pid] = _Measurement(pid, reply)
+        self._running[pid] = Measurement(pid, reply)
         self._selector.register(reply, selectors.EVENT_READ, self._running[pid])
         return True
 

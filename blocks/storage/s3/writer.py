@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 from blocks.errors import StorageUnavailable
+from blocks.storage.keys import check_key
 from blocks.storage.s3.calls import Calls
 from blocks.storage.s3.failures import is_unsupported
 from blocks.storage.s3.spool import Spool
@@ -64,6 +65,7 @@ class S3Writer:
         It is sent a second time, from the temporary file. Where that had no room, only the first part is
         put there, with `kept-bytes` and `written-bytes` in its metadata.
         """
+        check_key(key)
         if not self._is_sending:
             await self._put(key, bytes(self._gathered), {})
             return

@@ -12,6 +12,7 @@ import socket
 import traceback
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -50,7 +51,7 @@ REQUEST = AvatarRequest(
     image="aW1hZ2U=", sound_file="c291bmQ=", prompt="Rustig.", mode="pro", external_task_id=EXTERNAL_ID
 )
 BIG = REQUEST.model_copy(update={"image": base64.b64encode(os.urandom(9_000_000)).decode()})
-QUICK = Timeouts(connect_seconds=5, create_seconds=0.4, read_seconds=0.4)
+QUICK = Timeouts(connect_seconds=5, create_seconds=0.6, read_seconds=0.6)
 PATIENT = Timeouts(connect_seconds=5, create_seconds=20, read_seconds=20)
 
 
@@ -212,6 +213,51 @@ async def test_a_tls_handshake_that_fails_means_not_sent(answers: str, limit: st
     assert type(failure) is NotSent
 
 
+class Failing(httpx.AsyncBaseTransport):
+    """Breaks in a way nobody foresaw, before or after it took the body."""
+
+    def __init__(self, *, takes_body: bool, error: BaseException | None) -> None:
+        self.takes_body = takes_body
+        self.error = error
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.takes_body:
+            await request.aread()
+        if self.error:
+            raise self.error
+        await asyncio.sleep(60)
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "error", [None, RuntimeError("?"), httpx.ReadError("?"), httpx.DecodingError("?")], ids=str
+)
+@pytest.mark.parametrize(("takes_body", "kind"), [(False, NotSent), (True, OutcomeUnknown)])
+async def test_whatever_breaks_it_depends_on_the_body_whether_it_may_have_been_bought(
+    takes_body: bool, kind: type[AvatarError], error: BaseException | None
+) -> None:
+    transport = Failing(takes_body=takes_body, error=error)
+    async with KlingClient(SecretStr(KEY), timeouts=QUICK, transport=transport) as client:
+        with pytest.raises(AvatarError) as failure:
+            await client.create(REQUEST)
+    assert type(failure.value) is kind
+
+
+async def test_a_layer_that_sends_the_body_twice_does_not_get_it_twice() -> None:
+    class Twice(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            assert isinstance(request.stream, httpx.AsyncByteStream)
+            bodies.append(b"".join([chunk async for chunk in request.stream]))
+            bodies.append(b"".join([chunk async for chunk in request.stream]))
+            return httpx.Response(200)
+
+    bodies: list[bytes] = []
+    async with KlingClient(SecretStr(KEY), transport=Twice()) as client:
+        with pytest.raises(OutcomeUnknown, match="once only"):
+            await client.create(REQUEST)
+    assert len(bodies) == 1
+
+
 @pytest.mark.parametrize("answer", ["407 Who", "502 Bad", "nothing"])
 async def test_a_proxy_that_does_not_connect_means_not_sent_and_never_sees_the_key(
     answer: str, monkeypatch: pytest.MonkeyPatch
@@ -259,10 +305,15 @@ async def test_each_post_has_a_connection_of_its_own_and_reads_share_one() -> No
 
 
 async def test_cancelling_passes_through_and_nothing_is_sent_again() -> None:
-    async with serve(never) as wire, client_for(wire.url) as client:
+    arrived = asyncio.Event()
+
+    async def script(_: Received, __: asyncio.StreamWriter) -> None:
+        arrived.set()
+        await asyncio.sleep(60)
+
+    async with serve(script) as wire, client_for(wire.url) as client:
         task = asyncio.create_task(client.create(REQUEST))
-        while not wire.requests:
-            await asyncio.sleep(0.01)
+        await arrived.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -294,13 +345,13 @@ async def test_a_redirect_is_not_followed_and_the_key_stays_here(call: str, stat
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("script", [no_answer, never, half_a_head, "echo"])
+@pytest.mark.parametrize("script", [no_answer, half_a_head, "echo"])
 async def test_key_and_media_are_in_no_exception_log_or_repr(
     call: str, script: Script | str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def echo(request: Received, writer: asyncio.StreamWriter) -> None:
         said = f"{request.headers} {request.body!r}"
-        await say(writer, 401, json.dumps({"message": said}).encode(), {"X-Request-Id": KEY})
+        await say(writer, 401, json.dumps({"message": said}).encode())
 
     caplog.set_level(logging.DEBUG)
     request = REQUEST.model_copy(update={"image": "SECRETIMAGE" * 1000})
@@ -326,7 +377,8 @@ async def test_get_reads_a_task_by_id_and_shows_our_key_to_the_api_only() -> Non
 
 async def test_another_query_path_is_used_as_configured() -> None:
     async with serve(answering("query-processing")) as wire:
-        async with KlingClient(SecretStr(KEY), f"{wire.url}/comet/", "/v1/{task_id}/status") as client:
+        client = KlingClient(SecretStr(KEY), f"{wire.url}/comet/", "/v1/{task_id}/status")
+        async with client:
             await client.get("a?b")
     assert wire.requests[0].target == "/comet/v1/a%3Fb/status"
 

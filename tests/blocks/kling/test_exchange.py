@@ -31,7 +31,7 @@ async def test_a_body_is_not_begun_before_its_first_chunk_is_asked_for() -> None
 
 
 async def ask(url: str, seconds: float = 5, hide: str = KEY) -> tuple[bytes, dict[str, str], str]:
-    async with httpx.AsyncClient(trust_env=False, timeout=None) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         sent = await exchange(client, client.build_request("GET", url), seconds=seconds, hide=hide)
     assert sent.answer is not None
     return sent.answer.content, dict(sent.answer.headers), sent.trouble

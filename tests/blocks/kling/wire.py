@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -58,6 +59,7 @@ async def serve(script: Script) -> AsyncIterator[Wire]:
 @asynccontextmanager
 async def listen(
     talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[str]:
     """Run `talk` for each connection, whatever arrives on it."""
     running: set[asyncio.Task[None]] = set()
@@ -73,10 +75,10 @@ async def listen(
         finally:
             running.discard(task)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**20)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=2**20, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     finally:
         server.close()
         for task in tuple(running):

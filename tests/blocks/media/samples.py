@@ -197,16 +197,21 @@ def _video_frame(number: int, fps: int, size: tuple[int, int]) -> av.VideoFrame:
 
 def _frames(seconds: float, rate: int, channels: int, uneven: bool) -> Iterator[av.AudioFrame]:
     total = round(seconds * rate)
-    loudness = random.Random(7)  # noqa: S311 - a reproducible noise
+    luck = random.Random(7)  # noqa: S311 - a reproducible noise
+    tone = _one_second(rate) * math.ceil(seconds)
     for start in range(0, total, 1024):
         count = min(1024, total - start)
-        if uneven and start > total * 0.4:
-            tones = [loudness.randrange(-20_000, 20_000) for _ in range(count)]
+        if uneven:
+            mono = luck.randbytes(count * 2) if start > total * 0.4 else bytes(count * 2)
         else:
-            volume = 0 if uneven else 9_000
-            tones = [int(volume * math.sin((start + at) * 2 * math.pi * 330 / rate)) for at in range(count)]
+            mono = tone[start : start + count].tobytes()
         frame = av.AudioFrame(format="s16", layout="mono" if channels == 1 else "stereo", samples=count)
-        samples = array("h", (tone for tone in tones for _ in range(channels)))
-        frame.planes[0].update(samples.tobytes().ljust(frame.planes[0].buffer_size, b"\0"))
+        samples = b"".join(mono[at : at + 2] * 2 for at in range(0, len(mono), 2)) if channels == 2 else mono
+        frame.planes[0].update(samples.ljust(frame.planes[0].buffer_size, b"\0"))
         frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
         yield frame
+
+
+@cache
+def _one_second(rate: int) -> array[int]:
+    return array("h", (int(9_000 * math.sin(at * 2 * math.pi * 330 / rate)) for at in range(rate)))

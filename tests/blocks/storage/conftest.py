@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from botocore.loaders import JSONFileLoader
 from moto.server import ThreadedMotoServer
 
 from blocks.storage.s3.settings import S3Settings
 from blocks.storage.s3.store import S3Store
 from tests.blocks.storage.s3.bucket import Bucket
 from tests.blocks.storage.s3.faults import Proxy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _service_models_are_read_once() -> Iterator[None]:
+    """Each client parses a megabyte of JSON, which would be most of the time these tests take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", staticmethod(functools.cache(JSONFileLoader().load_file)))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +33,10 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(s3_server: str) -> Bucket:
-    httpx.post(f"{s3_server}/moto-api/reset").raise_for_status()
-    return Bucket(s3_server)
+def bucket(s3_server: str) -> Iterator[Bucket]:
+    bucket = Bucket(s3_server)
+    yield bucket
+    bucket.close()
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ import httpx
 
 
 class Bucket:
-    """The bucket `archive` on the server at `url`."""
+    """The bucket `archive` on the server at `url`, which is emptied first."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        httpx.put(f"{url}/archive").raise_for_status()
+        self._http = httpx.Client(base_url=url, verify=False)  # noqa: S501 - certificates are slow to load, and there are none
+        self._http.post("/moto-api/reset").raise_for_status()
+        self._http.put("/archive").raise_for_status()
 
     def keys(self) -> list[str]:
         return re.findall(r"<Key>(.*?)</Key>", self._ask("list-type=2"))
@@ -21,7 +23,13 @@ class Bucket:
         return re.findall(r"<Key>(.*?)</Key>", self._ask("uploads"))
 
     def get(self, key: str) -> httpx.Response:
-        return httpx.get(f"{self.url}/archive/{key}").raise_for_status()
+        return self._http.get(f"/archive/{key}").raise_for_status()
+
+    def put(self, key: str, data: bytes) -> None:
+        self._http.put(f"/archive/{key}", content=data).raise_for_status()
+
+    def close(self) -> None:
+        self._http.close()
 
     def _ask(self, query: str) -> str:
-        return httpx.get(f"{self.url}/archive?{query}").raise_for_status().text
+        return self._http.get(f"/archive?{query}").raise_for_status().text

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +31,9 @@ class Exchange(BaseHTTPRequestHandler):
             self.cut()
             return
         self.body = self.rfile.read(length)
+        if len(self.body) < length:
+            self.close_connection = True
+            return
         self.proxy.seen.append((self.action, urlsplit(self.path).path, dict(self.headers.items())))
         (fault or Exchange.pass_on)(self)
 
@@ -40,7 +44,8 @@ class Exchange(BaseHTTPRequestHandler):
 
     def forward(self) -> tuple[int, list[tuple[str, str]], bytes]:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in self.proxy.hidden}
-        with self.proxy.one_at_a_time:
+        conditional = "If-None-Match" in headers
+        with self.proxy.one_at_a_time if conditional else nullcontext():
             upstream = HTTPConnection("127.0.0.1", self.proxy.upstream_port)
             try:
                 upstream.request(self.command, self.path, self.body, headers)
@@ -57,8 +62,9 @@ class Exchange(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         known = dict(headers).get("Content-Length") if self.command == "HEAD" else None
         self.send_header("Content-Length", known or str(len(body)))
-        self.end_headers()
-        self.wfile.write(b"" if self.command == "HEAD" else body[:send])
+        with suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else body[:send])
         if send is not None:
             self.wfile.flush()
             self.cut()
@@ -127,7 +133,7 @@ def answer_cut(after: int) -> Fault:
 
 @dataclass
 class Proxy:
-    """The proxy. It forwards one request at a time, so a condition and its write are one step.
+    """The proxy. It forwards one conditional request at a time, so a condition and its write are one step.
 
     Attributes:
         upstream_port: Where the S3 server listens.

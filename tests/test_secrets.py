@@ -1,0 +1,112 @@
+"""Nothing that a run leaves behind holds the key, a signature or the bytes that were sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from blocks.sandbox.serve import RunningSandbox, running_sandbox
+from tests.servers import prefect_server, run
+
+KEY = "sk-3f9c2a71d4b84e0e9a5577aa10c0ffee"
+SAMPLES = Path("blocks/sandbox/samples")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with running_sandbox(submitted_seconds=0.05, render_seconds=0.2) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def left_behind(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Everything that a good run, a run with a lost answer and a refused run leave behind."""
+    folder = tmp_path_factory.mktemp("left")
+    with prefect_server(folder / "prefect") as environment:
+        environment |= {
+            "COMETAPI_KEY": KEY,
+            "COMETAPI_BASE_URL": sandbox.url,
+            "COMETAPI_FIRST_POLL_SECONDS": "0.1",
+            "COMETAPI_RENDER_FACTOR": "0",
+            "COMETAPI_POLL_SECONDS": "0.1",
+            "COMETAPI_LOOKUP": "no",
+            "AVATAR_ARCHIVE_URL": str(folder / "archive"),
+            "PREFECT_LOGGING_LEVEL": "DEBUG",
+        }
+        files = ["--image", str(SAMPLES / "portrait.png"), "--audio", str(SAMPLES / "voice.mp3")]
+        good = run("-m", "flows.avatar", *files, environment=environment)
+        assert good.returncode == 0, good.stderr
+        sandbox.fault("lost-response", count=1)
+        lost = run("-m", "flows.avatar", *files, "--take", "2", environment=environment)
+        assert "NeedsDecision" in lost.stderr
+        sandbox.set(key="another-key")
+        refused = run("-m", "flows.avatar", *files, "--take", "3", environment=environment)
+        assert "AccessRefused" in refused.stderr
+        left = dict(_printed(good=good.stdout + good.stderr, lost=lost.stdout + lost.stderr))
+        left |= dict(_printed(refused=refused.stdout + refused.stderr))
+        left |= dict(_told_by_api(environment))
+    left |= {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return left
+
+
+def _printed(**outputs: str) -> Iterator[tuple[str, bytes]]:
+    for name, text in outputs.items():
+        yield f"output of the {name} run", text.encode()
+
+
+def _told_by_api(environment: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+    api = environment["PREFECT_API_URL"]
+    for kind in ("flow_runs", "task_runs", "logs", "artifacts", "events", "block_documents"):
+        answer = httpx.post(f"{api}/{kind}/filter", json={}, timeout=30, trust_env=False)
+        assert answer.is_success, answer.text
+        yield f"API: {kind}", answer.content
+
+
+def _places(left_behind: Mapping[str, bytes], secret: bytes) -> list[str]:
+    return [name for name, data in left_behind.items() if secret in data]
+
+
+def test_what_is_searched_is_really_there(left_behind: dict[str, bytes]) -> None:
+    """A search in empty places finds nothing and proves nothing."""
+    assert json.loads(left_behind["API: flow_runs"])
+    assert _places(left_behind, b"First look at Kling task")
+    assert any(name.endswith(".db") for name in left_behind)
+    assert any(name.startswith("prefect/storage/") for name in left_behind), sorted(left_behind)
+    assert any(name.startswith("archive/journal/") for name in left_behind)
+    assert any(name.endswith(".mp4") for name in left_behind)
+
+
+def test_the_key_is_nowhere(left_behind: dict[str, bytes]) -> None:
+    assert _places(left_behind, KEY.encode()) == []
+    assert _places(left_behind, base64.b64encode(KEY.encode())) == []
+
+
+@pytest.mark.parametrize("name", ["portrait.png", "voice.mp3"])
+def test_the_bytes_that_were_sent_are_nowhere(left_behind: dict[str, bytes], name: str) -> None:
+    body = base64.b64encode((SAMPLES / name).read_bytes())
+    for start in (0, 3000, len(body) - 120):
+        assert _places(left_behind, body[start : start + 40]) == []
+
+
+def test_signatures_of_delivery_links_are_nowhere(
+    left_behind: dict[str, bytes], sandbox: RunningSandbox
+) -> None:
+    sandbox.set(key=None)
+    task = sandbox.tasks()[0]
+    query = httpx.get(
+        f"{sandbox.url}/kling/v1/videos/avatar/image2video/{task['task_id']}",
+        headers={"Authorization": "Bearer any"},
+        trust_env=False,
+    )
+    link = urlsplit(query.json()["data"]["task_result"]["videos"][0]["url"])
+    assert link.query, "the sandbox signs its links"
+    names = [part.partition("=")[0] for part in link.query.split("&")]
+    for name in names:
+        assert _places(left_behind, f"?{name}=".encode()) == []
+        assert _places(left_behind, f"&{name}=".encode()) == []
