@@ -148,7 +148,9 @@ class InvalidRequest(AvatarError):
 
 
 class SetupMissing(AvatarError):
-    """Something that the operator sets up once is not there."""
+    """Something that the operator sets up once is not there, or cannot be used."""
+
+    default_next_step = "Set up what the message names; the README's section on keys and blocks says how."
 
 
 class SourceUnavailable(AvatarError):
@@ -291,6 +293,7 @@ class StorageError(AvatarError):
 class StorageUnavailable(StorageError):
     """The archive did not answer or refused."""
 
+    charged_by_default = "unknown"
     default_next_step = "Check the Avatar Archive block: URL, endpoint, keys and rights; then run it again."
 
 

@@ -85,8 +85,9 @@ _EXTERNAL_ID_IS_TAKEN = re.compile(
 
 # A gateway answers an address it does not serve in the same envelope as a task it does not know.
 _NO_SUCH_ROUTE = re.compile(
-    r"invalid url|no (such )?(route|endpoint|page)|cannot get /"
-    r"|(route|path|page|endpoint|url|method) (was )?not (found|allowed)|^\W*(404)?\W*not found\W*(\(request id.*)?$|unknown (url|route|path|endpoint)",
+    r"invalid url|no (such )?(route|endpoint|page)|cannot get /|unknown (url|route|path|endpoint)"
+    r"|(route|path|page|endpoint|url|method) (was )?not (found|allowed)"
+    r"|^\W*(404)?\W*not found\W*(\(request id.*)?$",
     re.IGNORECASE,
 )
 

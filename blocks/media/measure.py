@@ -97,24 +97,26 @@ async def _ask(kind: Kind, file: IO[bytes], budget: Budget) -> bytes:
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
-                PROCESS.send(wire.pack(kind, budget), (file.fileno(), theirs.fileno()))
-            line = await _line(ours, budget.wall_milliseconds / 1000 + _START_SECONDS)
+                pid = PROCESS.send(wire.pack(kind, budget), (file.fileno(), theirs.fileno()))
+            try:
+                line = await _line(ours, budget)
+            except TimeoutError as error:
+                PROCESS.stop(pid)
+                raise MediaError(wire.TOO_LONG) from error
         if line.endswith(b"\n"):
             return line
+        # It answers for every fork that dies, so no answer means that it is dead itself.
+        PROCESS.stop(pid)
     raise SetupMissing("The process that measures media files does not run.", next_step=NOT_STARTED)
 
 
-async def _line(ours: socket.socket, seconds: float) -> bytes:
+async def _line(ours: socket.socket, budget: Budget) -> bytes:
     ours.setblocking(False)
     loop = asyncio.get_running_loop()
     line = b""
-    try:
-        async with asyncio.timeout(seconds):
-            while not line.endswith(b"\n") and (more := await loop.sock_recv(ours, wire.REPLY_BYTES)):
-                line += more
-    except TimeoutError as error:
-        PROCESS.stop()
-        raise MediaError("takes longer to read than measuring may take") from error
+    async with asyncio.timeout(budget.wall_milliseconds / 1000 + _START_SECONDS):
+        while not line.endswith(b"\n") and (more := await loop.sock_recv(ours, wire.REPLY_BYTES)):
+            line += more
     return line
 
 
@@ -134,9 +136,9 @@ def _run_once(kind: Kind, file: IO[bytes], budget: Budget) -> bytes:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise MediaError("takes longer to read than measuring may take") from error
+        raise MediaError(wire.TOO_LONG) from error
     if ended.stdout.endswith(b"\n"):
         return ended.stdout
     if ended.returncode == 1:
         raise SetupMissing("The process that measures media files does not run.", next_step=NOT_STARTED)
-    raise MediaError("could not be measured within its limits")
+    raise MediaError(wire.reason_of_death(ended.returncode))

@@ -36,30 +36,33 @@ class MeasuringProcess:
         """Its process id, where one was started."""
         return self._running.pid if self._running else None
 
-    def send(self, request: bytes, descriptors: Sequence[int]) -> None:
+    def send(self, request: bytes, descriptors: Sequence[int]) -> int | None:
         """Hand a request and its descriptors over, starting the process when there is none.
+
+        Returns:
+            The id of the process that got them.
 
         Raises:
             SetupMissing: It does not start.
         """
         with self._lock:
             for _ in range(_SENDS):
-                control = self._control or self._start()
                 try:
-                    socket.send_fds(control, [request], descriptors)
+                    socket.send_fds(self._control or self._start(), [request], descriptors)
                 except OSError:
                     self._end()
                 else:
-                    return
+                    return self.pid
         raise SetupMissing("The process that measures media files does not start.", next_step=NOT_STARTED)
 
-    def stop(self) -> None:
-        """End the process; the next request starts another."""
+    def stop(self, pid: int | None = None) -> None:
+        """End the process, or only the one with this id; the next request starts another."""
         with self._lock:
-            self._end()
+            if pid in (None, self.pid):
+                self._end()
 
     def _start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
+        self._control, theirs = socket.socketpair()
         with theirs:
             self._running = subprocess.Popen(  # noqa: S603 - our own interpreter and file
                 command("blocks.media.child.server"),
@@ -67,8 +70,7 @@ class MeasuringProcess:
                 stdout=subprocess.DEVNULL,
                 env=environment(),
             )
-        self._control = ours
-        return ours
+        return self._control
 
     def _end(self) -> None:
         if self._control is not None:

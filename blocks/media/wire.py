@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import struct
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,6 +23,8 @@ _KINDS: tuple[Kind, ...] = tuple(_READERS)
 _REQUEST = struct.Struct("!BIII")
 REQUEST_BYTES = _REQUEST.size
 REPLY_BYTES = 65536
+TOO_LONG = "takes longer to read than measuring may take"
+_SIGNALS = {int(number): number.name for number in signal.Signals}
 
 
 class Budget(NamedTuple):
@@ -72,6 +75,16 @@ def answer(kind: Kind, file: BinaryIO) -> bytes:
 def refusal(reason: str) -> bytes:
     """Return the answer for a file that cannot be measured."""
     return _line({"refused": reason})
+
+
+def reason_of_death(exit_code: int) -> str:
+    """Say what the end of a process without an answer means for its file."""
+    name = _SIGNALS.get(-exit_code, "")
+    if name in ("SIGALRM", "SIGXCPU"):
+        return TOO_LONG
+    if name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE"):
+        return "crashes the decoder"
+    return "could not be measured within its limits"
 
 
 def facts(line: bytes) -> dict[str, Any]:

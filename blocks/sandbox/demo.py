@@ -75,10 +75,9 @@ def _generate(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _report(sidecar: Mapping[str, Any], ledger: Mapping[str, Any]) -> None:
-    clip, charges = sidecar["clip"], ledger["charges"]
-    charged = (
-        f"{charges[0]['units']} units, {charges[0]['usd']} USD" if charges else "nothing: archived before"
-    )
+    clip = sidecar["clip"]
+    bought = [f"{charge['units']} units, {charge['usd']} USD" for charge in ledger["charges"]]
+    charged = "; ".join(bought) or "nothing: it was archived already"
     _say("Done")
     for name, value in (
         ("clip", _HOME / "archive" / clip["key"]),

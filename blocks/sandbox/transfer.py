@@ -34,9 +34,10 @@ def asked_span(header: str, size: int) -> Span | None:
         return Span(0, size)
     if not found[1]:
         return Span(max(0, size - int(found[2])), size) if int(found[2]) else None
-    start, stop = int(found[1]), int(found[2]) + 1 if found[2] else size
-    if stop <= start:
+    start = int(found[1])
+    if found[2] and int(found[2]) < start:
         return Span(0, size)
+    stop = int(found[2]) + 1 if found[2] else size
     return Span(start, min(stop, size)) if start < size else None
 
 

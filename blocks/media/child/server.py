@@ -17,10 +17,9 @@ from typing import BinaryIO, NoReturn
 from PIL import Image
 
 from blocks.media.child.confinement import confine
-from blocks.media.wire import REQUEST_BYTES, Budget, Kind, answer, reader, refusal, unpack
+from blocks.media.wire import REQUEST_BYTES, Budget, Kind, answer, reader, reason_of_death, refusal, unpack
 
 IDLE_SECONDS = 60.0
-_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 
 
 class Measurement:
@@ -42,13 +41,7 @@ class Measurement:
 
     def refuse(self, status: int) -> None:
         """Answer in place of a fork that died."""
-        killed_by = -os.waitstatus_to_exitcode(status)
-        if killed_by in (signal.SIGALRM, signal.SIGXCPU):
-            reason = "takes longer to read than measuring may take"
-        elif killed_by in _CRASHES:
-            reason = "crashes the decoder"
-        else:
-            reason = "could not be measured within its limits"
+        reason = reason_of_death(os.waitstatus_to_exitcode(status))
         with suppress(OSError):
             self.reply.sendall(refusal(reason))
 

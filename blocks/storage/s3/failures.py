@@ -6,10 +6,15 @@ import aiohttp
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     HTTPClientError,
     IncompleteReadError,
+    ReadTimeoutError,
     ResponseStreamingError,
     SSLError,
+)
+from botocore.exceptions import (
+    ConnectionError as NoConnection,
 )
 from botocore.parsers import ResponseParserError
 
@@ -32,7 +37,7 @@ _PASSING_CODES = {
     "ThrottlingException",
     "TooManyRequests",
 }
-_CUT = (HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_CUT = (NoConnection, HTTPClientError, IncompleteReadError, ResponseStreamingError)
 _ABSENT_CODES = {"404", "NoSuchKey", "NotFound"}
 _UNSUPPORTED_CODES = {"NotImplemented", "InvalidArgument", "501"}
 
@@ -94,7 +99,7 @@ def explain(error: Exception, action: str, place: str) -> StorageUnavailable:
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
         facts = Facts(http_status=_status(error), service_code=code, request_id=request_id or None)
         return StorageUnavailable(f"S3 refused {action} on {place}", facts, _NEXT_STEPS.get(code))
-    silent = isinstance(error, TimeoutError)
+    silent = isinstance(error, TimeoutError | ReadTimeoutError | ConnectTimeoutError)
     what = "gave no answer in time" if silent else f"could not be asked ({code})"
     return StorageUnavailable(f"S3 {what} for {action} on {place}", Facts(), _NEXT_STEPS.get(code))
 

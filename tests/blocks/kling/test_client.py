@@ -11,6 +11,7 @@ import pickle
 import socket
 import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -40,6 +41,7 @@ from tests.blocks.kling.wire import (
     reset,
     sample,
     say,
+    self_signed,
     serve,
 )
 
@@ -211,6 +213,20 @@ async def test_a_tls_handshake_that_fails_means_not_sent(answers: str, limit: st
     async with listen(talk) as url:
         failure = await create(url.replace("http:", "https:"), timeouts=timeouts)
     assert type(failure) is NotSent
+
+
+async def test_a_host_whose_certificate_is_not_its_own_gets_nothing(tmp_path: Path) -> None:
+    received = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read())
+        writer.close()
+
+    async with listen(talk, self_signed(tmp_path)) as url:
+        failure = await create(url)
+    assert type(failure) is NotSent
+    assert "CERTIFICATE_VERIFY_FAILED" in failure.message
+    assert b"".join(received) == b""
 
 
 class Failing(httpx.AsyncBaseTransport):

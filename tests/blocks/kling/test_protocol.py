@@ -224,9 +224,10 @@ class TestReadTask:
             (other,) = {outer, inner} - {task.provider_status}
             assert f"also says {other}" in task.message
 
-    def test_the_status_of_an_envelope_is_not_the_status_of_the_task(self) -> None:
-        body = {"code": 0, "status": "success", "data": {"task_id": ID, "task_status": "processing"}}
-        assert read_task(answer(body)).status is TaskStatus.PROCESSING
+    @pytest.mark.parametrize("word", ["processing", "failed"])
+    def test_the_status_of_an_envelope_is_not_the_status_of_the_task(self, word: str) -> None:
+        body = {"code": 0, "status": "success", "data": {"task_id": ID, "task_status": word}}
+        assert read_task(answer(body)).status is TaskStatus(word)
 
     def test_an_unknown_word_is_kept_verbatim_and_runs_on(self) -> None:
         task = task_of(task_status="Brewing")

@@ -30,14 +30,19 @@ def sandbox(_server: RunningSandbox) -> RunningSandbox:
     return _server
 
 
-@pytest.fixture
-def api(sandbox: RunningSandbox) -> Iterator[httpx.Client]:
+@pytest.fixture(scope="session")
+def _api(_server: RunningSandbox) -> Iterator[httpx.Client]:
     headers = {"Authorization": "Bearer any-key"}
-    with httpx.Client(base_url=sandbox.url, headers=headers, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=_server.url, headers=headers, trust_env=False, timeout=20) as client:
         yield client
 
 
 @pytest.fixture
+def api(_api: httpx.Client, sandbox: RunningSandbox) -> httpx.Client:
+    return _api
+
+
+@pytest.fixture(scope="session")
 def web() -> Iterator[httpx.Client]:
     with httpx.Client(trust_env=False, timeout=20) as client:
         yield client

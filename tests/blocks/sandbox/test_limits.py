@@ -18,7 +18,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "image of 10 MB": {"image": text(padded(picture(), 10_000_000))},
     "audio of 2 s": {"sound_file": text(sound(2.0))},
     "audio of 60 s": {"sound_file": text(sound(60.0))},
-    "audio of 5 MB": {"sound_file": text(padded(sound(), 5_000_000))},
+    "audio of 5 MB": {"sound_file": text(sound((5_000_000 - 44) / 2 / 44100, 44100))},
     "MP3": {"sound_file": text(encoded("mp3", "libmp3lame"))},
     "M4A": {"sound_file": text(encoded("ipod", "aac"))},
     "AAC": {"sound_file": text(encoded("adts", "aac"))},

@@ -33,10 +33,8 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(s3_server: str) -> Iterator[Bucket]:
-    bucket = Bucket(s3_server)
-    yield bucket
-    bucket.close()
+def bucket(s3_server: str) -> Bucket:
+    return Bucket(s3_server)
 
 
 @pytest.fixture

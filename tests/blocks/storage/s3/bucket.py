@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import functools
+from typing import Any
 
+import boto3
 import httpx
 
 
@@ -12,24 +14,45 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, verify=False)  # noqa: S501 - certificates are slow to load, and there are none
-        self._http.post("/moto-api/reset").raise_for_status()
-        self._http.put("/archive").raise_for_status()
+        self._client = _client(url)
+        _http().post(f"{url}/moto-api/reset").raise_for_status()
+        self._client.create_bucket(Bucket="archive")
 
     def keys(self) -> list[str]:
-        return re.findall(r"<Key>(.*?)</Key>", self._ask("list-type=2"))
+        page = self._client.list_objects_v2(Bucket="archive")
+        return [each["Key"] for each in page.get("Contents", [])]
 
     def open_uploads(self) -> list[str]:
-        return re.findall(r"<Key>(.*?)</Key>", self._ask("uploads"))
+        page = self._client.list_multipart_uploads(Bucket="archive")
+        return [each["Key"] for each in page.get("Uploads", [])]
 
-    def get(self, key: str) -> httpx.Response:
-        return self._http.get(f"/archive/{key}").raise_for_status()
+    def get(self, key: str) -> bytes:
+        data: bytes = self._client.get_object(Bucket="archive", Key=key)["Body"].read()
+        return data
+
+    def describe(self, key: str) -> dict[str, Any]:
+        description: dict[str, Any] = self._client.head_object(Bucket="archive", Key=key)
+        return description
+
+    def tags(self, key: str) -> dict[str, str]:
+        answer = self._client.get_object_tagging(Bucket="archive", Key=key)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
     def put(self, key: str, data: bytes) -> None:
-        self._http.put(f"/archive/{key}", content=data).raise_for_status()
+        self._client.put_object(Bucket="archive", Key=key, Body=data)
 
-    def close(self) -> None:
-        self._http.close()
 
-    def _ask(self, query: str) -> str:
-        return self._http.get(f"/archive?{query}").raise_for_status().text
+@functools.cache
+def _client(url: str) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="looker",
+        aws_secret_access_key="looker",
+    )
+
+
+@functools.cache
+def _http() -> httpx.Client:
+    return httpx.Client()

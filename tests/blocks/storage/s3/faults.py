@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,10 @@ class Exchange(BaseHTTPRequestHandler):
     proxy: ClassVar[Proxy]
 
     def handle_any(self) -> None:
+        with self.proxy.working(_action(self.command, self.path)):
+            self.handle_one()
+
+    def handle_one(self) -> None:
         self.action = _action(self.command, self.path)
         length = int(self.headers.get("Content-Length", 0))
         fault = self.proxy.take_fault(self.action)
@@ -121,6 +126,12 @@ def done_but_cut(exchange: Exchange) -> None:
     exchange.cut()
 
 
+def done_but_silent(exchange: Exchange) -> None:
+    """Let the request take effect, then never answer."""
+    exchange.forward()
+    exchange.stay_silent()
+
+
 def silent(exchange: Exchange) -> None:
     """Accept the request and never answer; the server never hears of it."""
     exchange.stay_silent()
@@ -139,6 +150,7 @@ class Proxy:
         upstream_port: Where the S3 server listens.
         hidden: Request headers that the server does not get to see, in lower case.
         seen: Action, path and headers of each request.
+        most_at_once: How many requests of an action were on their way at the same time.
     """
 
     upstream_port: int
@@ -147,6 +159,9 @@ class Proxy:
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
     ended: threading.Event = field(default_factory=threading.Event)
     _faults: list[tuple[str, Fault, int]] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _working: Counter[str] = field(default_factory=Counter)
+    most_at_once: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         handler = type("BoundExchange", (Exchange,), {"proxy": self})
@@ -162,6 +177,31 @@ class Proxy:
     def fail(self, action: str, fault: Fault, times: int = 1, skip: int = 0) -> None:
         """Break the next `times` requests of this action (`*`: any), after letting `skip` pass."""
         self._faults += [(action, Exchange.pass_on, 1)] * skip + [(action, fault, times)]
+
+    def heal(self) -> None:
+        """Break nothing any more."""
+        self._faults.clear()
+
+    @contextmanager
+    def working(self, action: str) -> Iterator[None]:
+        with self._changed:
+            self._working[action] += 1
+            self.most_at_once[action] = max(self.most_at_once[action], self._working[action])
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._working[action] -= 1
+                self._changed.notify_all()
+
+    def pause(self) -> None:
+        """Wait long enough for a cancelled client to go away, if it does."""
+        self.ended.wait(0.1)
+
+    def wait_until_idle(self) -> None:
+        """Return when no request is on its way any more, also none whose client is gone."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._working.total(), timeout=10)
 
     def take_fault(self, action: str) -> Fault | None:
         for index, (wanted, fault, times) in enumerate(self._faults):

@@ -1,0 +1,290 @@
+"""Streaming into a bucket: whole or invisible, whatever happens midway."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+
+import pytest
+
+from blocks.errors import StorageUnavailable
+from blocks.storage.s3.settings import S3Settings
+from blocks.storage.s3.store import S3Store
+from tests.blocks.storage.endless import kill_while_writing
+from tests.blocks.storage.s3.bucket import Bucket
+from tests.blocks.storage.s3.faults import (
+    Cut,
+    Exchange,
+    Fault,
+    Proxy,
+    done_but_cut,
+    done_but_refused,
+    done_but_silent,
+    refused,
+    silent,
+)
+
+MEBIBYTE = 2**20
+KEY = "clips/ab/a.mp4"
+PLACE = f"room/one/{KEY}"
+CLIP = b"".join(bytes([number]) * MEBIBYTE for number in range(11))
+
+BEFORE = {
+    "internal error": refused(500, "InternalError"),
+    "slow down": refused(503, "SlowDown"),
+    "a cut connection": Cut(60_000),
+    "silence": silent,
+}
+AFTER = {
+    "an error after it took effect": done_but_refused(500, "InternalError"),
+    "a cut after it took effect": done_but_cut,
+    "silence after it took effect": done_but_silent,
+}
+ACTIONS = ["CreateMultipartUpload", "UploadPart", "HeadObject", "CompleteMultipartUpload"]
+
+
+async def publish(store: S3Store, data: bytes = CLIP, key: str = KEY) -> bool:
+    async with store.writer(key) as writer:
+        for start in range(0, len(data), MEBIBYTE):
+            await writer.write(data[start : start + MEBIBYTE])
+        return await writer.publish()
+
+
+@pytest.mark.parametrize("fault", BEFORE.values(), ids=BEFORE)
+async def test_a_passing_fault_of_each_request_is_survived(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, fault: Fault
+) -> None:
+    for action in ACTIONS:
+        proxy.fail(action, fault)
+    assert await publish(s3_store)
+    assert bucket.get(PLACE) == CLIP
+    assert bucket.open_uploads() == []
+
+
+@pytest.mark.parametrize("fault", AFTER.values(), ids=AFTER)
+async def test_a_lost_answer_of_a_part_or_of_the_completion_is_survived(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, fault: Fault
+) -> None:
+    proxy.fail("UploadPart", fault)
+    proxy.fail("CompleteMultipartUpload", fault)
+    assert await publish(s3_store)
+    assert bucket.get(PLACE) == CLIP
+    assert bucket.open_uploads() == []
+
+
+@pytest.mark.parametrize("then", [refused(404, "NoSuchUpload"), refused(412, "PreconditionFailed")])
+@pytest.mark.parametrize("fault", AFTER.values(), ids=AFTER)
+async def test_our_own_completed_object_is_recognised_when_the_second_attempt_is_refused(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, fault: Fault, then: Fault
+) -> None:
+    proxy.fail("CompleteMultipartUpload", fault)
+    proxy.fail("CompleteMultipartUpload", then)
+    assert await publish(s3_store)
+    assert bucket.get(PLACE) == CLIP
+
+
+@pytest.mark.parametrize("fault", AFTER.values(), ids=AFTER)
+async def test_our_own_small_object_is_recognised_after_a_lost_answer(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, fault: Fault
+) -> None:
+    proxy.fail("PutObject", fault)
+    assert await publish(s3_store, b"small")
+    assert bucket.get(PLACE) == b"small"
+    assert proxy.count("CreateMultipartUpload") == 0
+
+
+@pytest.mark.parametrize("data", [b"small", CLIP], ids=["small", "large"])
+async def test_another_who_publishes_at_the_same_moment_is_not_replaced(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, data: bytes
+) -> None:
+    def another_was_quicker(exchange: Exchange) -> None:
+        bucket.put(PLACE, b"theirs")
+        exchange.pass_on()
+
+    proxy.fail("CompleteMultipartUpload" if data == CLIP else "PutObject", another_was_quicker)
+    assert not await publish(s3_store, data)
+    assert bucket.get(PLACE) == b"theirs"
+    assert bucket.open_uploads() == []
+
+
+@pytest.mark.parametrize("data", [b"small", CLIP], ids=["small", "large"])
+async def test_a_server_without_conditional_writes_is_asked_beforehand(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, data: bytes
+) -> None:
+    proxy.hidden.add("if-none-match")
+    assert await publish(s3_store, data)
+    assert not await publish(s3_store, b"another")
+    assert bucket.get(PLACE) == data
+
+
+@pytest.mark.parametrize("data", [b"small", CLIP], ids=["small", "large"])
+async def test_a_server_that_does_not_know_the_condition_gets_it_without(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, data: bytes
+) -> None:
+    action = "CompleteMultipartUpload" if data == CLIP else "PutObject"
+    proxy.fail(action, refused(501, "NotImplemented"))
+    assert await publish(s3_store, data)
+    assert bucket.get(PLACE) == data
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_a_lasting_refusal_leaves_nothing_and_a_later_retry_completes(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, action: str
+) -> None:
+    proxy.fail(action, refused(403, "AccessDenied"), times=9)
+    with pytest.raises(StorageUnavailable, match=f"{action}.*AccessDenied.*s3:PutObject"):
+        await publish(s3_store)
+    assert bucket.keys() == []
+    assert bucket.open_uploads() == []
+    proxy.heal()
+    assert await publish(s3_store)
+    assert bucket.get(PLACE) == CLIP
+
+
+async def test_credentials_that_expire_midway_leave_one_upload_for_the_sweep(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket
+) -> None:
+    proxy.fail("*", refused(400, "ExpiredToken"), times=99, skip=2)
+    with pytest.raises(StorageUnavailable, match="ExpiredToken.*Renew"):
+        await publish(s3_store)
+    assert bucket.keys() == []
+    assert bucket.open_uploads() == [PLACE]
+    proxy.heal()
+    assert await s3_store.sweep(3600) == []
+    assert await s3_store.sweep(-60) == [KEY]
+    assert bucket.open_uploads() == []
+    assert await publish(s3_store)
+
+
+async def test_a_write_that_failed_cannot_be_published(s3_store: S3Store, proxy: Proxy, bucket: Bucket) -> None:
+    proxy.fail("CreateMultipartUpload", refused(403, "AccessDenied"))
+    async with s3_store.writer(KEY) as writer:
+        with pytest.raises(StorageUnavailable):
+            await writer.write(CLIP)
+        with pytest.raises(RuntimeError, match="not whole"):
+            await writer.publish()
+    assert bucket.keys() == []
+
+
+async def test_never_more_parts_are_in_flight_than_allowed(s3_settings: S3Settings, proxy: Proxy) -> None:
+    store = S3Store("archive", "", s3_settings.model_copy(update={"parts_in_flight": 2, "read_timeout": 20}))
+    assert await publish(store, bytes(41 * MEBIBYTE))
+    await store.close()
+    assert proxy.count("UploadPart") == 9
+    assert proxy.most_at_once["UploadPart"] == 2
+
+
+def answers_after_the_cancellation(exchange: Exchange) -> None:
+    exchange.answer(*exchange.forward())
+
+
+def takes_effect_after_the_cancellation(exchange: Exchange) -> None:
+    exchange.proxy.pause()
+    exchange.answer(*exchange.forward())
+
+
+def never_takes_effect(exchange: Exchange) -> None:
+    exchange.proxy.pause()
+    exchange.cut()
+
+
+@pytest.mark.parametrize(
+    "then", [answers_after_the_cancellation, takes_effect_after_the_cancellation, never_takes_effect]
+)
+async def test_a_cancellation_during_any_request_leaves_nothing_half(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, then: Callable[[Exchange], None]
+) -> None:
+    loop = asyncio.get_running_loop()
+    for number in range(6):
+        task = asyncio.create_task(publish(s3_store))
+
+        def cancel(exchange: Exchange, task: asyncio.Task[bool] = task) -> None:
+            loop.call_soon_threadsafe(task.cancel)
+            then(exchange)
+
+        proxy.fail("*", cancel, skip=number)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(proxy.wait_until_idle)
+        assert bucket.open_uploads() == [], f"cancelled at request {number}"
+        assert bucket.keys() in ([], [PLACE])
+        if bucket.keys():
+            assert bucket.get(PLACE) == CLIP
+            await s3_store.delete(KEY)
+    proxy.heal()
+    assert await publish(s3_store)
+    assert bucket.get(PLACE) == CLIP
+
+
+async def test_a_second_cancellation_does_not_stop_the_tidying(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket
+) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(publish(s3_store))
+
+    def cancel(exchange: Exchange) -> None:
+        loop.call_soon_threadsafe(task.cancel)
+        exchange.proxy.pause()
+        exchange.pass_on()
+
+    proxy.fail("UploadPart", cancel)
+    proxy.fail("AbortMultipartUpload", cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert bucket.open_uploads() == []
+
+
+async def test_a_killed_process_leaves_one_invisible_upload_and_the_sweep_removes_it(
+    s3_store: S3Store, bucket: Bucket
+) -> None:
+    await asyncio.to_thread(kill_while_writing, "s3://archive/room/one", KEY, 12, bucket.url)
+    assert bucket.keys() == []
+    assert bucket.open_uploads() == [PLACE]
+    assert await s3_store.sweep(3600) == []
+    assert await s3_store.sweep(-60) == [KEY]
+    assert bucket.open_uploads() == []
+    assert await publish(s3_store)
+
+
+async def test_without_room_for_the_temporary_file_the_first_part_is_kept_and_said_so(
+    s3_store: S3Store, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/no/such/folder")
+    async with s3_store.writer(KEY) as writer:
+        await writer.write(CLIP)
+        await writer.set_aside("aside/a.mp4")
+    assert bucket.get("room/one/aside/a.mp4") == CLIP[: 5 * MEBIBYTE]
+    notes = bucket.describe("room/one/aside/a.mp4")["Metadata"]
+    assert (notes["kept-bytes"], notes["written-bytes"]) == (str(5 * MEBIBYTE), str(len(CLIP)))
+    assert bucket.open_uploads() == []
+    assert await publish(s3_store)
+    assert bucket.get(PLACE) == CLIP
+
+
+async def test_setting_aside_survives_passing_faults(s3_store: S3Store, proxy: Proxy, bucket: Bucket) -> None:
+    async with s3_store.writer(KEY) as writer:
+        await writer.write(CLIP)
+        for action in [*ACTIONS, "AbortMultipartUpload"]:
+            proxy.fail(action, refused(503, "SlowDown"))
+        await writer.set_aside("aside/a.mp4")
+    assert bucket.get("room/one/aside/a.mp4") == CLIP
+    assert bucket.keys() == ["room/one/aside/a.mp4"]
+    assert bucket.open_uploads() == []
+
+
+async def test_what_is_said_about_objects_arrives(s3_settings: S3Settings, bucket: Bucket) -> None:
+    told = {"storage_class": "STANDARD_IA", "tags": {"team": "a & b"}, "server_side_encryption": "AES256"}
+    store = S3Store("archive", "", s3_settings.model_copy(update=told))
+    await publish(store, CLIP, "clips/large.mp4")
+    await publish(store, b"x", "clips/small.mp4")
+    await store.replace("clips/a.json", b"{}")
+    assert await store.create("journal/a.json", b"{}")
+    await store.close()
+    for key in ("clips/large.mp4", "clips/small.mp4", "clips/a.json", "journal/a.json"):
+        about = bucket.describe(key)
+        streamed = key.endswith(".mp4")
+        assert about["ContentType"] == ("video/mp4" if streamed else "application/json")
+        assert about["ServerSideEncryption"] == "AES256"
+        assert about.get("StorageClass") == ("STANDARD_IA" if streamed else None)
+        assert bucket.tags(key) == {"team": "a & b"}

@@ -1,0 +1,1 @@
+"""Proof of "pay once, lose nothing": real processes, killed at every boundary, while the provider fails."""

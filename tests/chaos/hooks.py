@@ -1,0 +1,203 @@
+"""Where a worker notes how far it came, and dies where it is told to. It wraps the outside of the code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+
+from blocks.archive import AvatarArchive
+from blocks.credentials import CometAPICredentials
+from blocks.kling.client import KlingClient
+from blocks.storage import local
+from blocks.storage.archive import Archive
+from blocks.storage.s3.writer import S3Writer
+from tests.chaos.plan import Boundary, Kill
+
+_MARKS = {
+    Boundary.BEFORE_INTENT: "creating intent",
+    Boundary.AFTER_INTENT: "created intent",
+    Boundary.POST_LEFT: "post left",
+    Boundary.ANSWERED: "creating submitted",
+    Boundary.RECORDED: "created submitted",
+    Boundary.POLLING: "polling",
+    Boundary.DOWNLOADING: "downloading",
+    Boundary.UPLOADING: "publishing",
+    Boundary.CLIP_STORED: "creating sidecar",
+}
+_WAIT_FOR_RIVAL = 1.5
+
+
+class Hooks:
+    """The marks that one worker passes, written down at once, so that they outlive it.
+
+    Args:
+        trace: Where they are written.
+        kill: Where the worker dies.
+        rivals: Files by which racing workers find each other, its own first; empty without a race.
+        shares: Whether exclusive creation is switched off, to test the oracle.
+    """
+
+    def __init__(
+        self, trace: Path, kill: Kill | None = None, rivals: tuple[Path, ...] = (), *, shares: bool = False
+    ) -> None:
+        self._trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._mark = _MARKS.get(kill.boundary) if kill else None
+        self._pause = kill.seconds if kill else 0.0
+        self._rivals = rivals
+        self._shares = shares
+
+    def passed(self, mark: str) -> None:
+        """Write the mark down, and die if this is the place."""
+        os.write(self._trace, f"{time.time():.3f} {mark}\n".encode())
+        if mark == self._mark:
+            time.sleep(self._pause)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def meet(self) -> None:
+        """Wait a moment for the rivals, so that all ask for the right to post at once."""
+        if not self._rivals:
+            return
+        self._rivals[0].touch()
+        limit = time.monotonic() + _WAIT_FOR_RIVAL
+        while time.monotonic() < limit and not all(rival.exists() for rival in self._rivals):
+            await asyncio.sleep(0.002)
+        self._rivals = ()
+
+    def install(self) -> None:
+        """Wrap archive and clients of this process, whoever opens them."""
+        open_archive, get_client = AvatarArchive.open, CometAPICredentials.get_client
+        get_delivery = CometAPICredentials.get_delivery_client
+
+        def opened(block: AvatarArchive) -> Archive:
+            return self.wrap_archive(open_archive(block))
+
+        def client(block: CometAPICredentials) -> KlingClient:
+            made = get_client(block)
+            made._posts._transport = _Posts(made._posts._transport, self)
+            made._reads._transport = _Reads(made._reads._transport, self)
+            return made
+
+        def delivery(block: CometAPICredentials) -> httpx.AsyncClient:
+            made = get_delivery(block)
+            made._transport = _Downloads(made._transport, self)
+            return made
+
+        patch.object(AvatarArchive, "open", opened).start()
+        patch.object(CometAPICredentials, "get_client", client).start()
+        patch.object(CometAPICredentials, "get_delivery_client", delivery).start()
+        self._watch_publishing()
+
+    def wrap_archive(self, archive: Archive) -> Archive:
+        """Watch what is created in an archive."""
+        store: Any = archive.store
+        create, replace = store.create, store.replace
+
+        async def watched(key: str, data: bytes) -> bool:
+            what = _what(key, data)
+            if what == "intent":
+                await self.meet()
+            self.passed(f"creating {what}")
+            if self._shares:
+                await replace(key, data)
+            is_ours: bool = self._shares or await create(key, data)
+            self.passed(f"created {what}" if is_ours else f"too late for {what}")
+            return is_ours
+
+        store.create = watched
+        return archive
+
+    def _watch_publishing(self) -> None:
+        take_name, publish = local.take_name, S3Writer.publish
+
+        def watched(part: Path, path: Path) -> bool:
+            self.passed("publishing")
+            return take_name(part, path)
+
+        async def published(writer: S3Writer) -> bool:
+            self.passed("publishing")
+            return await publish(writer)
+
+        patch.object(local, "take_name", watched).start()
+        patch.object(S3Writer, "publish", published).start()
+
+
+def _what(key: str, data: bytes) -> str:
+    if key.startswith("journal/"):
+        return str(json.loads(data)["step"])
+    return "sidecar" if key.startswith("clips/") else "proof"
+
+
+class _Watched(httpx.AsyncBaseTransport):
+    """A real transport whose requests and answers are noted."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, hooks: Hooks) -> None:
+        self._inner = inner
+        self.hooks = hooks
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Posts(_Watched):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["trace"] = self._sent
+        response = await self._inner.handle_async_request(request)
+        response.stream = _Stream(
+            response.stream, ended=lambda: self.hooks.passed(f"answered {response.status_code}")
+        )
+        return response
+
+    async def _sent(self, event: str, _: dict[str, Any]) -> None:
+        if event == "http11.send_request_body.complete":
+            self.hooks.passed("post left")
+
+
+class _Reads(_Watched):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        # Task ids are decimal, our own names are not.
+        is_poll = request.url.path.rpartition("/")[2].isdecimal()
+        self.hooks.passed("polling" if is_poll else "looking up")
+        return response
+
+
+class _Downloads(_Watched):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        response.stream = _Stream(response.stream, chunk=lambda: self.hooks.passed("downloading"))
+        return response
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(
+        self,
+        inner: Any,
+        *,
+        chunk: Callable[[], None] = _nothing,
+        ended: Callable[[], None] = _nothing,
+    ) -> None:
+        self._inner = inner
+        self._chunk = chunk
+        self._ended = ended
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            self._chunk()
+            yield chunk
+        self._ended()
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -1,0 +1,134 @@
+"""The README's commands do what it says, typed by somebody who has read nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.readme import README, with_table
+
+ROOT = README.resolve().parent
+
+DEMO = "make demo"
+SANDBOX = ".venv/bin/python -m blocks.sandbox --port 8787 --write-samples ."
+AVATAR_ARCHIVE = "export AVATAR_ARCHIVE_URL=archive"
+ON_SANDBOX = (
+    "COMETAPI_KEY=x COMETAPI_BASE_URL=http://127.0.0.1:8787 "
+    ".venv/bin/python -m flows.avatar --image face.png --audio voice.mp3"
+)
+REGISTER = ".venv/bin/prefect block register -m blocks"
+
+# What cannot be run here, each with its reason.
+NEEDS_A_KEY = {
+    "export COMETAPI_KEY=…",
+    "export AVATAR_ARCHIVE_URL=s3://your-bucket/avatars",
+    ".venv/bin/python -m flows.avatar --image face.png --audio voice.mp3",
+}
+NEEDS_A_JOB = {
+    ".venv/bin/python -m flows.decide --job-id … --choice adopt --kling-task-id …",
+    '.venv/bin/python -m flows.decide --job-id … --choice "post again"',
+    '.venv/bin/python -m flows.decide --job-id … --choice "give up"',
+}
+RUN_BY_OTHERS = {"make test"}
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", README.read_text(), re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like a fresh checkout after its set-up."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in (".venv", "Makefile", "blocks", "constraints.txt", "flows", "pyproject.toml", "tests"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(checkout: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "COMETAPI"))}
+    return kept | {"PREFECT_HOME": str(checkout / "prefect"), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+
+def shell(command: str, folder: Path, environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def test_the_error_table_is_what_the_code_says() -> None:
+    assert README.read_text() == with_table(README.read_text()), "run `python -m tests.readme`"
+
+
+def test_every_command_is_run_or_has_its_reason() -> None:
+    run_here = {DEMO, SANDBOX, AVATAR_ARCHIVE, ON_SANDBOX, REGISTER}
+    assert set(commands()) == run_here | NEEDS_A_KEY | NEEDS_A_JOB | RUN_BY_OTHERS
+
+
+def test_the_demo_archives_a_video_and_the_next_one_charges_nothing(
+    checkout: Path, environment: dict[str, str]
+) -> None:
+    first = shell(DEMO, checkout, environment)
+    clip = re.search(r"clip  (\S+\.mp4)", first)
+    assert clip
+    assert (checkout / clip[1]).is_file()
+    assert re.search(r"charged  2\.\d+ units, 0\.\d+ USD", first)
+    second = shell(DEMO, checkout, environment)
+    assert "charged  nothing: it was archived already" in second
+    assert _left_running(checkout) == []
+
+
+def _left_running(folder: Path) -> list[str]:
+    """Return the processes that still work in `folder`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if Path(process / "cwd").readlink() == folder:
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture
+def sandbox(checkout: Path, environment: dict[str, str]) -> Iterator[None]:
+    with subprocess.Popen(
+        ["bash", "-c", f"exec {SANDBOX}"], cwd=checkout, env=environment, stdout=subprocess.DEVNULL
+    ) as running:
+        deadline = time.monotonic() + 60
+        while not (checkout / "voice.mp3").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield
+        running.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_two_terminals_make_a_video(checkout: Path, environment: dict[str, str]) -> None:
+    impatient = {"COMETAPI_FIRST_POLL_SECONDS": "1", "COMETAPI_RENDER_FACTOR": "0"}
+    assert all(name in README.read_text() for name in impatient)
+    printed = shell(f"{AVATAR_ARCHIVE}; {ON_SANDBOX}", checkout, environment | impatient)
+    assert '"task_id"' in printed
+    assert len(list((checkout / "archive").rglob("*.mp4"))) == 1
+
+
+def test_the_blocks_are_registered(checkout: Path, environment: dict[str, str]) -> None:
+    printed = shell(REGISTER, checkout, environment)
+    assert "CometAPI Credentials" in printed
+    assert "Avatar Archive" in printed
