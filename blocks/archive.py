@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from blocks.errors import SetupMissing
 from blocks.storage.archive import Archive
 from blocks.storage.opening import open_store
 from blocks.storage.s3.settings import S3Settings
+
+_S3_FIELDS = (
+    "endpoint_url",
+    "key",
+    "secret",
+    "token",
+    "region",
+    "path_style",
+    "server_side_encryption",
+    "kms_key_id",
+    "storage_class",
+    "tags",
+    "single_worker",
+)
 
 
 class AvatarArchive(Block):
@@ -47,11 +62,42 @@ class AvatarArchive(Block):
     secret: SecretStr | None = Field(
         default=None, title="Secret access key", description="S3 secret access key."
     )
+    token: SecretStr | None = Field(
+        default=None, title="Session token", description="Token of temporary S3 credentials."
+    )
     region: str | None = Field(default=None, description="S3 region, such as eu-central-1.")
+    path_style: bool | None = Field(
+        default=None,
+        title="Path style",
+        description="Whether the bucket goes into the path; unset it does where there is an endpoint URL.",
+    )
+    server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
+        default=None, title="Server-side encryption", description="Encryption at rest that S3 is asked for."
+    )
+    kms_key_id: str | None = Field(
+        default=None, title="KMS key id", description="Key for encryption with aws:kms."
+    )
+    storage_class: str | None = Field(
+        default=None, title="Storage class", description="S3 storage class of the clips."
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Tags put on each S3 object, at most ten.")
+    link_seconds: int = Field(
+        default=86_400,
+        ge=60,
+        le=604_800,
+        title="Link seconds",
+        description="How long a signed link to a clip works, in seconds.",
+    )
     single_worker: bool = Field(
         default=False,
+        title="Single worker",
         description="Only one worker ever uses it: accept a store without conditional writes.",
     )
+
+    @model_validator(mode="after")
+    def _settings_fit_together(self) -> Self:
+        self.s3_settings()
+        return self
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> AvatarArchive | None:
@@ -59,19 +105,38 @@ class AvatarArchive(Block):
 
         Returns:
             The archive, or `None` when there is no `AVATAR_ARCHIVE_URL`.
+
+        Raises:
+            SetupMissing: A variable has a value that its field does not take.
         """
         if not environment.get("AVATAR_ARCHIVE_URL"):
             return None
         variables = {name: environment.get(f"AVATAR_ARCHIVE_{name.upper()}") for name in cls.model_fields}
-        return cls.model_validate({name: value for name, value in variables.items() if value})
+        fields: dict[str, object] = {name: value for name, value in variables.items() if value}
+        try:
+            if variables["tags"]:
+                fields["tags"] = dict(pair.split("=", 1) for pair in variables["tags"].split(","))
+            return cls.model_validate(fields)
+        except ValueError as error:
+            wrong = error.errors() if isinstance(error, ValidationError) else [{"loc": ("tags",)}]
+            named = ", ".join("AVATAR_ARCHIVE_" + str((*fault["loc"], "")[0]).upper() for fault in wrong)
+            raise SetupMissing(
+                f"These environment variables have values that cannot be used: {named}",
+                next_step="Correct them; the fields of the Avatar Archive block say what they take.",
+            ) from None
+
+    def s3_settings(self) -> S3Settings:
+        """Return how an S3 server is reached, as configured."""
+        return S3Settings(**{name: getattr(self, name) for name in _S3_FIELDS})
+
+    def source_options(self, reference: str) -> dict[str, Any] | None:
+        """Return how inputs at `reference` are read: on S3 with the keys and endpoint of the archive."""
+        if not reference.lower().startswith(("s3://", "s3a://")):
+            return None
+        if self.key is None and self.endpoint_url is None:
+            return None
+        return self.s3_settings().client_options()
 
     def open(self) -> Archive:
         """Return the opened archive, an async context manager for one event loop. Nothing is read yet."""
-        settings = S3Settings(
-            endpoint_url=self.endpoint_url,
-            key=self.key,
-            secret=self.secret,
-            region=self.region,
-            single_worker=self.single_worker,
-        )
-        return Archive(open_store(self.url, settings))
+        return Archive(open_store(self.url, self.s3_settings()))

@@ -175,5 +175,9 @@ class CometAPICredentials(Block):
 
     def get_delivery_client(self) -> httpx.AsyncClient:
         """Return a client for delivery hosts: it has no key and refuses private addresses."""
-        local = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(self.base_url) else []
-        return guarded_client([*self.delivery_hosts, *local])
+        return guarded_client([*self.delivery_hosts, *self.local_hosts])
+
+    @property
+    def local_hosts(self) -> list[str]:
+        """This machine's names while the API is the sandbox, else none: inputs and links may be here then."""
+        return ["127.0.0.1", "localhost", "[::1]"] if is_loopback(self.base_url) else []

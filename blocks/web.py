@@ -7,6 +7,7 @@ talk to itself, to its neighbours or to the metadata service of its cloud.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -27,6 +28,7 @@ _MOST_ADDRESSES = 4
 _LOOKUP_SECONDS = 10.0
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _SPECIAL_NAMES = (
     "localhost",
     "local",
@@ -111,6 +113,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def _checked_addresses(self, url: httpx.URL) -> list[str]:
         host = url.raw_host.decode("ascii")
         literal = _literal(host)
+        if literal is None and not _HOST_NAME.fullmatch(host):
+            raise UnsafeAddress("The address names no host")
         found = [str(literal)] if literal else await self._resolve(host, url.port or 443)
         if not found:
             raise httpx.ConnectError(f"The host {host} has no address")

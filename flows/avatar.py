@@ -11,13 +11,12 @@ from prefect import flow, get_run_logger, runtime
 from prefect.states import Completed
 from pydantic import Field
 
-from blocks.archive import AvatarArchive
-from blocks.credentials import CometAPICredentials
 from blocks.errors import AvatarError, NeedsDecision
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.archive import archive
 from flows.tasks.ask import ask_person
 from flows.tasks.connections import connect
+from flows.tasks.form import Credentials, OptionalText, Store, shown
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.submit import submit
@@ -37,37 +36,28 @@ def name_of_run() -> str:
 @flow(name="generate-avatar", flow_run_name=name_of_run)
 async def generate_avatar(
     image: Annotated[
-        str, Field(title="Portrait", description="JPEG or PNG: a path, an https:// or s3:// address.")
+        str, shown("Portrait", "JPEG or PNG: a path, an https:// or s3:// address.", minLength=1)
     ],
     audio: Annotated[
-        str | None,
-        Field(title="Voice clip", description="MP3, WAV, M4A or AAC of 2 to 60 seconds: a path or address."),
+        OptionalText, shown("Voice clip", "MP3, WAV, M4A or AAC of 2 to 60 seconds: a path or address.")
     ] = None,
     audio_id: Annotated[
-        str | None,
-        Field(title="Audio id", description="Instead of a voice clip: id of speech made by Kling TTS."),
+        OptionalText, shown("Audio id", "Instead of a voice clip: id of speech made by Kling TTS.")
     ] = None,
     prompt: Annotated[
-        str, Field(title="Prompt", description="How the person behaves; at most 2500 characters.")
+        str,
+        shown("Prompt", "How the person behaves; at most 2500 characters.", minLength=1, maxLength=2500),
     ] = DEFAULT_PROMPT,
-    mode: Annotated[
-        Literal["std", "pro"], Field(title="Mode", description="std is cheaper, pro is sharper.")
-    ] = "std",
+    mode: Annotated[Literal["std", "pro"], shown("Mode", "std is cheaper, pro is sharper.")] = "std",
     take: Annotated[
-        int, Field(title="Take", ge=1, description="Raise it to buy another version of the same request.")
+        int, Field(ge=1), shown("Take", "Raise it to buy another version of the same request.")
     ] = 1,
-    name: Annotated[str | None, Field(title="Name", description="What people call this video.")] = None,
+    name: Annotated[OptionalText, shown("Name", "What people call this video.", maxLength=200)] = None,
     rights: Annotated[
-        str | None,
-        Field(title="Rights", description="Note on the consent for face and voice, kept in the sidecar."),
+        OptionalText, shown("Rights", "Note on the consent for face and voice, kept in the sidecar.")
     ] = None,
-    credentials: Annotated[
-        CometAPICredentials | str | None,
-        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
-    ] = None,
-    store: Annotated[
-        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
-    ] = None,
+    credentials: Credentials = None,
+    store: Store = None,
 ) -> Sidecar:
     """Turn one portrait and one voice clip into a talking-avatar video in the archive.
 

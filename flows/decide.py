@@ -8,37 +8,31 @@ import sys
 from typing import Annotated
 
 from prefect import flow, runtime
-from pydantic import Field
 
-from blocks.archive import AvatarArchive
-from blocks.credentials import CometAPICredentials
 from blocks.errors import AvatarError
 from blocks.storage.journal import Entry
 from flows.tasks.connections import connect
 from flows.tasks.decision import Choice, Decision, decide_job
+from flows.tasks.form import Credentials, Store, shown
 
 
 @flow(name="decide")
 async def decide(
-    job_id: Annotated[str, Field(title="Job id", description="The 64 characters that the error named.")],
+    job_id: Annotated[
+        str, shown("Job id", "The 64 characters that the error named.", pattern="^[0-9a-f]{64}$")
+    ],
     choice: Annotated[
         Choice,
-        Field(
-            title="Choice",
-            description="adopt: it was bought, collect it. post again: it was not bought. give up: leave it.",
+        shown(
+            "Choice", "adopt: it was bought, collect it. post again: it was not bought. give up: leave it."
         ),
     ],
     kling_task_id: Annotated[
         str,
-        Field(title="Kling task id", description="To adopt: the id from the provider's console or log."),
+        shown("Kling task id", "To adopt: the id from the provider's console or log.", pattern="^[0-9]*$"),
     ] = "",
-    credentials: Annotated[
-        CometAPICredentials | str | None,
-        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
-    ] = None,
-    store: Annotated[
-        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
-    ] = None,
+    credentials: Credentials = None,
+    store: Store = None,
 ) -> Entry:
     """Write a person's decision about one job to its journal. Costs nothing by itself.
 

@@ -11,28 +11,21 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 from pydantic import Field
 
-from blocks.archive import AvatarArchive
-from blocks.credentials import CometAPICredentials
 from flows.tasks.collect import Report, collect_job
 from flows.tasks.connections import Connections, connect
+from flows.tasks.form import Credentials, Store, shown
 
 
 @flow(name="reconcile-jobs")
 async def reconcile_jobs(
     sweep_hours: Annotated[
-        float,
-        Field(title="Sweep after hours", gt=0, description="Age at which abandoned uploads are removed."),
+        float, Field(gt=0), shown("Sweep after hours", "Age at which abandoned uploads are removed.")
     ] = 24,
     at_once: Annotated[
-        int, Field(title="At once", ge=1, le=64, description="How many jobs are looked at side by side.")
+        int, Field(ge=1, le=64), shown("At once", "How many jobs are looked at side by side.")
     ] = 8,
-    credentials: Annotated[
-        CometAPICredentials | str | None,
-        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
-    ] = None,
-    store: Annotated[
-        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
-    ] = None,
+    credentials: Credentials = None,
+    store: Store = None,
 ) -> list[Report]:
     """Look once at every open job, archive what is finished, and say what is overdue, failed or undecided.
 

@@ -29,9 +29,6 @@ from blocks.web import is_loopback
 
 BASE_URL = "https://api.cometapi.com"
 
-# Never reused: a connection that died while idle would turn a POST into a doubt.
-_NO_REUSE = httpx.Limits(max_keepalive_connections=0)
-
 
 @dataclass(frozen=True)
 class Timeouts:
@@ -92,11 +89,10 @@ class KlingClient:
         self._query_path = usable_query_path(query_path)
         self._timeouts = timeouts
         # A proxy from the environment would see the key in the clear where http is allowed.
-        trust_env = True
+        trust_env = not is_loopback(self._base_url)
         verify = _certificates(trust_env)
         self._posts = httpx.AsyncClient(
             transport=transport,
-            limits=_NO_REUSE,
             timeout=timeouts.of_create,
             verify=verify,
             trust_env=trust_env,
@@ -139,6 +135,7 @@ class KlingClient:
         """
         # Money: the body can be read once only, so no layer below can send it a second time.
         body = Body(json.dumps(build_create(request)).encode())
+        # Nor is its connection used again: one that died while idle would turn a POST into a doubt.
         headers = self._headers | {
             "Content-Type": "application/json",
             "Content-Length": str(body.size),

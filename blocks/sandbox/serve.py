@@ -31,16 +31,18 @@ class Listeners:
 
     Raises:
         OSError: A port is taken.
+        OverflowError: It is no port.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, delivery_port: int = 0) -> None:
         self.sockets = [_bound(host, port)]
         try:
             self.sockets.append(_bound(host, delivery_port))
-        except OSError:
+        except (OSError, OverflowError):
             self.sockets[0].close()
             raise
         shown = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 # compared, not bound
+        shown = f"[{shown}]" if ":" in shown else shown
         self.port, self.delivery_port = (opened.getsockname()[1] for opened in self.sockets)
         self.url = f"http://{shown}:{self.port}"
         self.delivery_url = f"http://{shown}:{self.delivery_port}"
@@ -194,7 +196,7 @@ def _bound(host: str, port: int) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((host, port))
-    except OSError:
+    except (OSError, OverflowError):
         opened.close()
         raise
     return opened

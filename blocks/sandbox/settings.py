@@ -70,8 +70,8 @@ class Settings(BaseModel):
 
     def public(self) -> dict[str, Any]:
         """Return the settings without the secrets, only whether they are set."""
-        shown = self.model_dump(exclude={"key", "callback_secret"})
-        return {**shown, "key": self.key is not None, "callback_secret": self.callback_secret is not None}
+        hidden = {"key": self.key is not None, "callback_secret": self.callback_secret is not None}
+        return {**self.model_dump(), **hidden}
 
 
 def signing_key(secret: SecretStr) -> bytes:

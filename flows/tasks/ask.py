@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefect import runtime
-from prefect.flow_runs import suspend_flow_run
+from prefect.flow_runs import asuspend_flow_run
 
 from blocks.errors import NeedsDecision
 from flows.tasks.connections import Connections
@@ -52,6 +52,8 @@ async def ask_person(doubt: NeedsDecision, connections: Connections) -> None:
         request_id=doubt.facts.request_id or "none",
     )
     # MONEY: the key names the doubt, or "post again" would be repeated without asking.
-    answer = suspend_flow_run(wait_for_input=Decision.with_initial_data(description=form), key=last.claim)
+    answer = await asuspend_flow_run(
+        wait_for_input=Decision.with_initial_data(description=form), key=last.claim
+    )
     if isinstance(answer, Decision):
         await decide_job(job_id, answer, connections, by=runtime.flow_run.name or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from blocks.errors import Facts, Fault, InvalidRequest
+from blocks.errors import Fault, InvalidRequest
 from blocks.kling.job import AudioInput, ImageInput, Job
 from blocks.kling.models import AvatarRequest
 from blocks.kling.sources import read_source, sendable_url
@@ -25,9 +25,9 @@ async def build_request(
     limits = connections.credentials.media_limits
     sound_file = None
     if job.audio and request.audio:
-        sound_file = await _media("audio", request.audio, job.audio, limits.audio_bytes, job.job_id)
+        sound_file = await _media("audio", request.audio, job.audio, limits.audio_bytes, connections)
     return AvatarRequest(
-        image=await _media("image", request.image, job.image, limits.image_bytes, job.job_id),
+        image=await _media("image", request.image, job.image, limits.image_bytes, connections),
         sound_file=sound_file,
         audio_id=job.audio_id,
         prompt=job.prompt,
@@ -36,15 +36,26 @@ async def build_request(
     )
 
 
+async def read_input(reference: str, limit: int, field: str, connections: Connections) -> bytes | Fault:
+    """Read an image or audio, at most `limit` bytes and one more, with the rights that this run has."""
+    return await read_source(
+        reference,
+        limit,
+        field,
+        allow_hosts=connections.credentials.local_hosts,
+        storage_options=connections.place.source_options(reference),
+    )
+
+
 async def _media(
-    field: str, reference: str, checked: ImageInput | AudioInput, limit: int, job_id: str
+    field: str, reference: str, checked: ImageInput | AudioInput, limit: int, connections: Connections
 ) -> str:
     if url := sendable_url(reference):
         return url
-    data = await read_source(reference, limit, field)
+    data = await read_input(reference, limit, field, connections)
     if isinstance(data, Fault):
-        raise InvalidRequest((data,), Facts(job_id=job_id))
+        raise InvalidRequest((data,))
     if hashlib.sha256(data).hexdigest() != checked.sha256:
         fault = Fault(field, "changed since it was checked", "the same bytes; run it again to check it anew")
-        raise InvalidRequest((fault,), Facts(job_id=job_id))
+        raise InvalidRequest((fault,))
     return base64.b64encode(data).decode("ascii")

@@ -23,6 +23,7 @@ class Connections:
         client: The provider's API.
         delivery: For delivery hosts; it has no key.
         archive: Clips, sidecars and journals.
+        place: Settings of the archive.
         bodies: How many request bodies (up to 20 MB each) may be in memory at once.
         known: What was learned about this provider, remembered for the run.
     """
@@ -33,11 +34,13 @@ class Connections:
         client: KlingClient,
         delivery: httpx.AsyncClient,
         archive: Archive,
+        place: AvatarArchive,
     ) -> None:
         self.credentials = credentials
         self.client = client
         self.delivery = delivery
         self.archive = archive
+        self.place = place
         self.bodies = asyncio.Semaphore(4)
         self.known: dict[str, bool] = {}
         self._key_accepted = False
@@ -83,7 +86,7 @@ async def connect(
         account.get_delivery_client() as delivery,
         place.open() as opened,
     ):
-        yield Connections(account, client, delivery, opened)
+        yield Connections(account, client, delivery, opened, place)
 
 
 async def find_credentials(credentials: CometAPICredentials | str | None = None) -> CometAPICredentials:

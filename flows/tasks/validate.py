@@ -17,8 +17,9 @@ from blocks.kling.media import (
     check_one_audio,
     check_prompt,
 )
-from blocks.kling.sources import read_source, shown
+from blocks.kling.sources import shown
 from blocks.media import AudioFacts, ImageFacts
+from flows.tasks.body import read_input
 from flows.tasks.caching import once_per_run
 from flows.tasks.connections import Connections
 from flows.tasks.request import Request
@@ -71,7 +72,7 @@ async def _check_image(
     reference: str, connections: Connections
 ) -> tuple[ImageInput | None, tuple[Fault, ...]]:
     limits = connections.credentials.media_limits
-    data, faults = await _read(reference, limits.image_bytes, "image")
+    data, faults = await _read(reference, limits.image_bytes, "image", connections)
     facts: ImageFacts | None = None
     if data is not None:
         facts, faults = await check_image(data, limits)
@@ -86,7 +87,7 @@ async def _check_audio(
     if not reference:
         return None, ()
     limits = connections.credentials.media_limits
-    data, faults = await _read(reference, limits.audio_bytes, "audio")
+    data, faults = await _read(reference, limits.audio_bytes, "audio", connections)
     facts: AudioFacts | None = None
     if data is not None:
         facts, faults = await check_audio(data, limits)
@@ -95,8 +96,10 @@ async def _check_audio(
     return AudioInput(**_identity(reference, data), seconds=round(facts.seconds, 3)), faults
 
 
-async def _read(reference: str, limit: int, field: str) -> tuple[bytes | None, tuple[Fault, ...]]:
-    found = await read_source(reference, limit, field)
+async def _read(
+    reference: str, limit: int, field: str, connections: Connections
+) -> tuple[bytes | None, tuple[Fault, ...]]:
+    found = await read_input(reference, limit, field, connections)
     return (None, (found,)) if isinstance(found, Fault) else (found, ())
 
 

@@ -260,6 +260,12 @@ async def test_credentials_in_an_address_are_refused(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize("host", ["[bad", "x y", "ex%61mple.com", "a(b).com"])
+async def test_what_is_no_host_name_is_not_looked_up(host: str) -> None:
+    with pytest.raises(UnsafeAddress, match="names no host"):
+        await get(f"https://{host}/", [PUBLIC])
+
+
 async def test_a_name_without_address_is_a_connection_that_failed() -> None:
     with pytest.raises(httpx.ConnectError):
         await get("https://nowhere.example.com/", [])

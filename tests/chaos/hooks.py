@@ -17,9 +17,11 @@ import httpx
 from blocks.archive import AvatarArchive
 from blocks.credentials import CometAPICredentials
 from blocks.kling.client import KlingClient
+from blocks.kling.models import AvatarRequest
 from blocks.storage import local
 from blocks.storage.archive import Archive
 from blocks.storage.s3.writer import S3Writer
+from flows.tasks import submit
 from tests.chaos.plan import Boundary, Kill
 
 _MARKS = {
@@ -33,7 +35,7 @@ _MARKS = {
     Boundary.UPLOADING: "publishing",
     Boundary.CLIP_STORED: "creating sidecar",
 }
-_WAIT_FOR_RIVAL = 1.5
+_WAIT_FOR_RIVAL = 4.0
 
 
 class Hooks:
@@ -62,8 +64,8 @@ class Hooks:
             time.sleep(self._pause)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async def meet(self) -> None:
-        """Wait a moment for the rivals, so that all ask for the right to post at once."""
+    async def _meet(self) -> None:
+        """Wait for the rivals a while, so that all ask for the right to post at once."""
         if not self._rivals:
             return
         self._rivals[0].touch()
@@ -91,6 +93,14 @@ class Hooks:
             made._transport = _Downloads(made._transport, self)
             return made
 
+        build = submit.build_request
+
+        async def met(*given: Any) -> AvatarRequest:
+            request = await build(*given)
+            await self._meet()
+            return request
+
+        patch.object(submit, "build_request", met).start()
         patch.object(AvatarArchive, "open", opened).start()
         patch.object(CometAPICredentials, "get_client", client).start()
         patch.object(CometAPICredentials, "get_delivery_client", delivery).start()
@@ -103,8 +113,6 @@ class Hooks:
 
         async def watched(key: str, data: bytes) -> bool:
             what = _what(key, data)
-            if what == "intent":
-                await self.meet()
             self.passed(f"creating {what}")
             if self._shares:
                 await replace(key, data)

@@ -21,7 +21,6 @@ def forget_intents(hooks: Hooks) -> None:
     ) -> Entry | None:
         if step is not Step.INTENT:
             return await append(journal, job_id, before, step, **changes)
-        await hooks.meet()
         hooks.passed("creating intent")
         base = before.model_dump() if before else {"job_id": job_id}
         fresh = {"step": step, "number": before.number if before else 0, "token": new_token(), "at": now()}

@@ -32,13 +32,11 @@ from flows.reconcile import _collect_all
 from flows.tasks import archive as archiving
 from flows.tasks import lookup, purchase, submit
 from flows.tasks.archive import archive_clip
-from flows.tasks.body import build_request
 from flows.tasks.connections import connect
 from flows.tasks.decision import Decision, decide_job
 from flows.tasks.poll import wait_for_task
 from flows.tasks.purchase import Order
 from flows.tasks.request import Request
-from flows.tasks.submit import submit_job
 from flows.tasks.validate import check_request
 from tests.chaos.hooks import Hooks
 from tests.chaos.plan import FACE, VOICE, Kill, Plan
@@ -154,8 +152,8 @@ def _job(setup: Setup, plan: Plan, attempt: Attempt) -> Callable[[], Awaitable[N
             job = await check_request(request, connections)
             if await connections.archive.find_done(job.job_id):
                 return
-            build = partial(build_request, job, request, connections)
-            entry = await submit_job(Order(job, build, run=attempt.label), connections)
+            build = partial(submit.build_request, job, request, connections)
+            entry = await submit.submit_job(Order(job, build, run=attempt.label), connections)
             await archive_clip(entry, await wait_for_task(entry, connections), connections)
 
     return work

@@ -10,6 +10,7 @@ from blocks.web import is_public_host
 
 _LONGEST_SHOWN = 1024
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_CHAIN = re.compile(r"::(?=[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
 _HOST = re.compile(r"(?:[^:@\[\]]*|\[[0-9a-f:.]*\])(?::\d*)?", re.IGNORECASE)
 
 
@@ -33,7 +34,7 @@ def shown(reference: str) -> str:
         return "data:…"
     if len(reference) > _LONGEST_SHOWN and not _URL.match(reference):
         return f"a text of {len(reference):,} characters"
-    visible = "::".join(_shown_part(part) for part in reference.split("::"))
+    visible = "::".join(_shown_part(part) for part in _CHAIN.split(reference))
     return "".join(letter if letter.isprintable() else "?" for letter in visible)
 
 

@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 import aiohttp
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    HTTPClientError,
-    IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
-    SSLError,
-)
-from botocore.exceptions import (
-    ConnectionError as NoConnection,
-)
+from botocore import exceptions as botocore
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from blocks.errors import Facts, StorageUnavailable
@@ -37,7 +26,13 @@ _PASSING_CODES = {
     "ThrottlingException",
     "TooManyRequests",
 }
-_CUT = (NoConnection, HTTPClientError, IncompleteReadError, ResponseStreamingError)
+_CUT = (
+    botocore.ConnectionError,
+    botocore.HTTPClientError,
+    botocore.IncompleteReadError,
+    botocore.ResponseStreamingError,
+)
+_SILENCE = (TimeoutError, botocore.ReadTimeoutError, botocore.ConnectTimeoutError)
 _ABSENT_CODES = {"404", "NoSuchKey", "NotFound"}
 _UNSUPPORTED_CODES = {"NotImplemented", "InvalidArgument", "501"}
 
@@ -54,6 +49,7 @@ _SPACE = "Make room on the storage server, then run it again."
 _NEXT_STEPS = {
     "AccessDenied": _RIGHTS,
     "403": _RIGHTS,
+    "400": _RENEW,
     "NoSuchBucket": "Create the bucket, or correct the URL in the Avatar Archive block.",
     "InvalidBucketName": "Correct the URL in the Avatar Archive block.",
     "ExpiredToken": _RENEW,
@@ -83,7 +79,7 @@ def is_passing(error: Exception) -> bool:
         return _code(error) in _PASSING_CODES or status == 429 or (status >= 500 and status != 501)
     if isinstance(error, BotoCoreError) and not isinstance(error, _CUT):
         return False
-    return not isinstance(error, SSLError)
+    return not isinstance(error, botocore.SSLError)
 
 
 def explain(error: Exception, action: str, place: str) -> StorageUnavailable:
@@ -99,7 +95,7 @@ def explain(error: Exception, action: str, place: str) -> StorageUnavailable:
         request_id = error.response.get("ResponseMetadata", {}).get("RequestId")
         facts = Facts(http_status=_status(error), service_code=code, request_id=request_id or None)
         return StorageUnavailable(f"S3 refused {action} on {place}", facts, _NEXT_STEPS.get(code))
-    silent = isinstance(error, TimeoutError | ReadTimeoutError | ConnectTimeoutError)
+    silent = isinstance(error, _SILENCE)
     what = "gave no answer in time" if silent else f"could not be asked ({code})"
     return StorageUnavailable(f"S3 {what} for {action} on {place}", Facts(), _NEXT_STEPS.get(code))
 

@@ -129,7 +129,7 @@ class S3Settings(BaseModel):
     def part_size(self, number: int) -> int:
         """Return the bytes of part `number` (from 1); 10,000 such parts hold more than the largest object."""
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-        return min(self.part_bytes << (number - 1) // 1000, 5 * 1024 * MEBIBYTE)
+        return min(self.part_bytes << (number - 1) // 900, 5 * 1024 * MEBIBYTE)
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

@@ -237,6 +237,12 @@ async def test_a_file_above_the_ceiling_is_not_taken_whether_it_says_so_or_not(l
     assert "200000" in error.message
 
 
+async def test_a_file_that_says_it_is_too_long_is_refused_before_its_first_chunk() -> None:
+    async with served(Host()) as (wire, client):
+        with pytest.raises(ClipRejected):
+            await Delivery(wire.url + SIGNED, client=client, ceiling_bytes=200_000).__aenter__()
+
+
 async def test_a_file_without_a_length_is_taken_to_its_end() -> None:
     async with served(Host(Content_Length=None)) as (wire, client):
         content, delivery = await fetch(wire.url + SIGNED, client)

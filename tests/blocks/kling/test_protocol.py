@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from blocks.errors import InvalidRequest, OutcomeUnknown, ProviderError, ProviderUnavailable
+from blocks.errors import InvalidRequest, OutcomeUnknown, ProviderUnavailable
 from blocks.kling.envelopes import Answer
-from blocks.kling.models import AvatarRequest, KlingTask, TaskStatus
+from blocks.kling.models import AvatarRequest, TaskStatus
 from blocks.kling.protocol import (
     CREATE_PATH,
     QUERY_PATH,
@@ -20,28 +16,10 @@ from blocks.kling.protocol import (
     is_query_template,
     query_path,
     read_created,
-    read_lookup,
     read_task,
 )
+from tests.blocks.kling.answers import EXTERNAL_ID, ID, LINK, answer, sampled, task_of
 from tests.blocks.kling.wire import CONTRACT, sample
-
-ID = "880000000000000001"
-EXTERNAL_ID = "5b1c2f5e-3c0f-5d8a-9a41-7f5d0c9e1a01"
-LINK = "https://cdn.example.net/kling/880000000000000777.mp4"
-
-
-def answer(body: object, status: int = 200) -> Answer:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, {"content-type": "application/json"}, content)
-
-
-def sampled(name: str) -> Answer:
-    status, content = sample(name)
-    return answer(content, status)
-
-
-def task_of(**data: object) -> KlingTask:
-    return read_task(answer({"code": 0, "message": "SUCCEED", "data": {"task_id": ID} | data}), ID)
 
 
 class TestBuildCreate:
@@ -297,142 +275,3 @@ class TestReadTask:
     def test_a_link_in_a_message_loses_its_signature(self) -> None:
         task = task_of(task_status="failed", task_status_msg=f"cannot read {LINK}?sig=5ec2e7")
         assert "5ec2e7" not in repr(task)
-
-
-class TestReadLookup:
-    def test_our_task_is_found(self) -> None:
-        task = read_lookup(sampled("query-succeed"), EXTERNAL_ID)
-        assert task is not None
-        assert task.task_id == ID
-
-    def test_a_task_that_does_not_repeat_our_name_is_found(self) -> None:
-        task = read_lookup(sampled("query-submitted"), EXTERNAL_ID)
-        assert task is not None
-        assert task.external_task_id is None
-
-    @pytest.mark.parametrize(
-        "data",
-        [
-            {"task_id": ID, "task_info": {"external_task_id": "of-another-customer"}},
-            {"task_id": EXTERNAL_ID, "task_status": "submitted"},
-            {"task_status": "submitted"},
-        ],
-        ids=["another name", "an echo", "no id"],
-    )
-    def test_what_is_not_surely_ours_is_neither_found_nor_absent(self, data: dict[str, object]) -> None:
-        with pytest.raises(ProviderUnavailable):
-            read_lookup(answer({"code": 0, "data": data}), EXTERNAL_ID)
-
-    @pytest.mark.parametrize(
-        ("status", "body"),
-        [
-            (404, {"code": 1203, "message": "task not found"}),
-            (200, {"code": 1203, "message": "task not found"}),
-            (400, {"error": {"message": "task not found", "code": 1203}}),
-            (404, {"error": {"message": "task not found", "type": "comet_api_error", "code": ""}}),
-            (404, {"code": 404, "message": "task not found"}),
-            (200, {"code": 0, "message": "SUCCEED", "data": None}),
-            (200, {"code": "success", "message": "", "data": None}),
-        ],
-    )  # fmt: skip
-    def test_only_these_answers_say_that_there_is_no_such_task(self, status: int, body: object) -> None:
-        assert read_lookup(answer(body, status), EXTERNAL_ID) is None
-
-    @pytest.mark.parametrize(
-        ("status", "body"),
-        [
-            (404, b"<html>Not Found</html>"),
-            (404, b""),
-            (404, {}),
-            (404, {"detail": "Not Found"}),
-            (404, {"message": "Not Found"}),
-            (404, {"code": 1202, "message": "method invalid"}),
-            (404, {"error": {"message": "Invalid URL (GET /kling/v1/x)", "type": "invalid_request_error"}}),
-            (404, {"error": {"message": "no such route"}}),
-            (404, {"error": {"message": "Page Not Found"}}),
-            (404, {"error": {"message": ""}}),
-            (404, {"error": {"message": "Not Found"}}),
-            (404, {"error": {"message": "Not Found (request id: 20261010120000000000004)"}}),
-            (404, {"code": 404, "message": "404 Not Found."}),
-            (404, {"code": 404, "message": "x", "data": {"task_id": ID}}),
-            (400, {"error": {"message": "task not found", "code": ""}}),
-            (400, {"code": 1201, "message": "task_id invalid"}),
-            (410, {"error": {"message": "gone"}}),
-            (200, {"data": None}),
-            (200, {"code": 0}),
-            (200, {"code": 0, "data": {}}),
-            (200, {"code": 0, "data": []}),
-            (200, {"code": 7, "data": None}),
-            (200, {"code": 0, "data": None, "error": {"message": "x"}}),
-            (500, {"code": 1203, "message": "task not found"}),
-            (503, {"code": 5001, "message": "maintenance"}),
-            (301, b""),
-            (204, b""),
-        ],
-        ids=str,
-    )
-    def test_everything_else_proves_nothing(self, status: int, body: object) -> None:
-        with pytest.raises(ProviderUnavailable):
-            read_lookup(answer(body, status), EXTERNAL_ID)
-
-    def test_a_cut_answer_proves_nothing(self) -> None:
-        content = json.dumps({"code": 0, "data": None}).encode()
-        with pytest.raises(ProviderUnavailable):
-            read_lookup(Answer(200, {}, content, cut="ReadError"), EXTERNAL_ID)
-
-
-NAMES = st.sampled_from([
-    "code", "message", "msg", "detail", "data", "error", "task_id", "task_status", "status", "url", "id",
-    "task_status_msg", "fail_reason", "task_info", "external_task_id", "task_result", "videos", "duration",
-    "created_at", "updated_at", "request_id", "final_unit_deduction", "final_balance_deduction", "quota",
-])  # fmt: skip
-WORDS = ["succeed", "failed", "success", "submitted", ID, LINK, 0, 1203, 1303, "invalid_request"]
-LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(),
-    st.sampled_from(WORDS),
-)  # fmt: skip
-JSON = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6)
-)
-HEADERS = st.dictionaries(
-    st.sampled_from(["retry-after", "location", "content-type", "x-request-id"]), st.text(), max_size=4
-)
-
-
-@st.composite
-def mutated_samples(draw: st.DrawFn) -> Any:
-    """A contract sample in which one part was replaced."""
-    path = draw(st.sampled_from(sorted(CONTRACT.glob("*.json"))))
-    body = json.loads(path.read_bytes())["body"]
-    place = body
-    while isinstance(place, dict) and place:
-        name = draw(st.sampled_from(sorted(place)))
-        if not isinstance(place[name], dict) or draw(st.booleans()):
-            place[name] = draw(JSON)
-            break
-        place = place[name]
-    return body
-
-
-@settings(max_examples=200, deadline=None, database=None, derandomize=True)
-@given(
-    status=st.sampled_from([200, 201, 204, 301, 400, 401, 404, 409, 429, 500, 503, 524]),
-    body=st.one_of(JSON, mutated_samples(), st.binary()),
-    headers=HEADERS,
-)
-def test_whatever_comes_is_read_or_refused_by_our_own_errors(
-    status: int, body: Any, headers: dict[str, str]
-) -> None:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    came = Answer(status, headers, content)
-    for read in (
-        read_created,
-        read_task,
-        lambda it: read_task(it, ID),
-        lambda it: read_lookup(it, EXTERNAL_ID),
-    ):
-        try:
-            task = read(came)
-        except ProviderError:
-            continue
-        assert task is None or (task.task_id and status < 300)

@@ -159,3 +159,45 @@ def answering(name: str) -> Script:
         await say(writer, status, content)
 
     return script
+
+
+async def no_answer(_: Received, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def reset_instead_of_answer(_: Received, writer: asyncio.StreamWriter) -> None:
+    reset(writer)
+
+
+async def never(_: Received, __: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(60)
+
+
+async def half_a_head(_: Received, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+    await writer.drain()
+    writer.close()
+
+
+async def no_http(_: Received, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 mail ready\r\n\r\n")
+    await writer.drain()
+
+
+async def half_a_body(_: Received, writer: asyncio.StreamWriter) -> None:
+    status, content = sample("create-accepted")
+    await say(writer, status, content[:40], {"Content-Length": str(len(content))})
+    writer.close()
+
+
+async def a_slow_body(_: Received, writer: asyncio.StreamWriter) -> None:
+    status, content = sample("create-accepted")
+    writer.write(head(status, {"Content-Length": str(len(content))}))
+    for byte in content:
+        writer.write(bytes([byte]))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def too_long_an_answer(_: Received, writer: asyncio.StreamWriter) -> None:
+    await say(writer, 200, b'{"code": 0, "message": "' + b"x" * 5_000_000 + b'"}')

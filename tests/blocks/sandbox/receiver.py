@@ -28,6 +28,7 @@ def receiving(status: int = 200) -> Iterator[tuple[str, Queue[Rung]]]:
             raw = self.rfile.read(int(self.headers["Content-Length"]))
             rung.put(Rung({name.lower(): value for name, value in self.headers.items()}, raw))
             self.send_response(status)
+            self.send_header("Location", "/elsewhere")
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

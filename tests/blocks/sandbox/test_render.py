@@ -35,13 +35,14 @@ def test_the_samples_are_within_every_limit() -> None:
 @pytest.mark.parametrize("audio", [VOICE, sound(2.0), sound(7.31, 22050), encoded("ipod", "aac", 4.4)])
 def test_a_clip_is_h264_and_aac_as_long_as_its_audio(audio: bytes, tmp_path: Path) -> None:
     seconds = float(measure_audio(audio, 60))
-    with av.open(BytesIO(rendered(tmp_path, FACE, audio)), "r") as clip:
+    data = rendered(tmp_path, picture(), audio)
+    with av.open(BytesIO(data), "r") as clip:
         assert clip.streams.video[0].codec_context.name == "h264"
         assert clip.streams.audio[0].codec_context.name == "aac"
         assert (clip.duration or 0) / 1_000_000 == pytest.approx(seconds, abs=0.1)
         samples = sum(frame.samples for frame in clip.decode(audio=0))
         assert samples / 44_100 == pytest.approx(seconds, abs=0.1)
-    with av.open(BytesIO(rendered(tmp_path, FACE, audio)), "r") as clip:
+    with av.open(BytesIO(data), "r") as clip:
         frames = sum(1 for _ in clip.decode(video=0))
         assert frames / 12 == pytest.approx(seconds, abs=0.1)
 
@@ -65,14 +66,16 @@ def test_a_clip_is_scaled_down_to_its_mode_with_even_sides(
         assert (video.width, video.height) == wanted
 
 
-def test_a_clip_moves(tmp_path: Path) -> None:
-    with av.open(BytesIO(rendered(tmp_path, FACE, VOICE)), "r") as clip:
+@pytest.mark.parametrize("audio", [VOICE, sound(4.0)])
+def test_a_clip_moves_also_when_the_sound_does_not(audio: bytes, tmp_path: Path) -> None:
+    with av.open(BytesIO(rendered(tmp_path, picture(), audio)), "r") as clip:
         frames = {bytes(frame.reformat(format="gray").planes[0]) for frame in clip.decode(video=0)}
     assert len(frames) > 30
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
-    assert rendered(tmp_path, FACE, VOICE) == rendered(tmp_path, FACE, VOICE)
+    assert rendered(tmp_path, FACE, VOICE, "fast") == rendered(tmp_path, FACE, VOICE, "fast")
+    assert rendered(tmp_path, picture(), sound()) == rendered(tmp_path, picture(), sound())
 
 
 def test_rendering_ends_when_the_sandbox_does(tmp_path: Path) -> None:

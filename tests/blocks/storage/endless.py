@@ -24,7 +24,7 @@ def kill_while_writing(url: str, key: str, mebibytes: int, endpoint_url: str = "
 
 async def _stream(url: str, key: str, endpoint_url: str) -> None:
     secret = {"endpoint_url": endpoint_url, "key": "endless", "secret": "endless"} if endpoint_url else {}
-    store = open_store(url, S3Settings.model_validate({"part_bytes": 5 * 2**20, **secret}))
+    store = open_store(url, S3Settings.model_validate({**secret}))
     async with store.writer(key) as writer:
         for number in range(1000):
             await writer.write(bytes(2**20))

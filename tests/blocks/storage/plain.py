@@ -1,4 +1,4 @@
-"""Runs a module with the code of `blocks` but without the Block types, whose import of Prefect takes seconds."""
+"""Runs a module with the code of `blocks` but without its Block types: importing Prefect takes seconds."""
 
 from __future__ import annotations
 

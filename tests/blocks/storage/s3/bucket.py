@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]  # ships no type information
 import httpx
 
 
@@ -40,6 +40,9 @@ class Bucket:
 
     def put(self, key: str, data: bytes) -> None:
         self._client.put_object(Bucket="archive", Key=key, Body=data)
+
+    def open_upload(self, key: str) -> None:
+        self._client.create_multipart_upload(Bucket="archive", Key=key)
 
 
 @functools.cache

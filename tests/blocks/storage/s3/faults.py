@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -48,7 +49,9 @@ class Exchange(BaseHTTPRequestHandler):
         self.answer(*self.forward())
 
     def forward(self) -> tuple[int, list[tuple[str, str]], bytes]:
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in self.proxy.hidden}
+        headers = {
+            name: value for name, value in self.headers.items() if name.lower() not in self.proxy.hidden
+        }
         conditional = "If-None-Match" in headers
         with self.proxy.one_at_a_time if conditional else nullcontext():
             upstream = HTTPConnection("127.0.0.1", self.proxy.upstream_port)
@@ -59,7 +62,9 @@ class Exchange(BaseHTTPRequestHandler):
             finally:
                 upstream.close()
 
-    def answer(self, status: int, headers: list[tuple[str, str]], body: bytes, send: int | None = None) -> None:
+    def answer(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, send: int | None = None
+    ) -> None:
         """Send an answer; `send` bytes of its body only, then the connection is cut."""
         self.send_response_only(status)
         for name, value in headers:
@@ -85,7 +90,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.connection.close()
 
     def stay_silent(self) -> None:
-        self.proxy.ended.wait()
+        self.proxy.released.wait()
         self.close_connection = True
 
     def log_message(self, format: str, *given: object) -> None:  # noqa: A002 - name of http.server
@@ -157,7 +162,7 @@ class Proxy:
     hidden: set[str] = field(default_factory=set)
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
-    ended: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
     _faults: list[tuple[str, Fault, int]] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _working: Counter[str] = field(default_factory=Counter)
@@ -196,7 +201,7 @@ class Proxy:
 
     def pause(self) -> None:
         """Wait long enough for a cancelled client to go away, if it does."""
-        self.ended.wait(0.1)
+        time.sleep(0.1)
 
     def wait_until_idle(self) -> None:
         """Return when no request is on its way any more, also none whose client is gone."""
@@ -214,8 +219,18 @@ class Proxy:
         """Return how many requests of this action arrived."""
         return sum(seen == action for seen, _, _ in self.seen)
 
+    def reset(self) -> None:
+        """End what is on its way, and forget what was and what was to be."""
+        self.released.set()
+        self.wait_until_idle()
+        self.released = threading.Event()
+        self._faults.clear()
+        self.seen.clear()
+        self.hidden.clear()
+        self.most_at_once.clear()
+
     def close(self) -> None:
-        self.ended.set()
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -231,5 +246,9 @@ def _action(method: str, path: str) -> str:
         "POST": "CompleteMultipartUpload" if part else "CreateMultipartUpload",
         "DELETE": "AbortMultipartUpload" if part else "DeleteObject",
         "HEAD": "HeadObject",
-        "GET": "ListObjectsV2" if "list-type" in asked else "ListMultipartUploads" if "uploads" in asked else "GetObject",
+        "GET": "ListObjectsV2"
+        if "list-type" in asked
+        else "ListMultipartUploads"
+        if "uploads" in asked
+        else "GetObject",
     }[method]

@@ -1,0 +1,66 @@
+"""Where things are that a manifest or an inbox names: pure functions on paths and URLs."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from blocks.kling.sources.references import scheme_of
+
+
+def absolute(address: str) -> str:
+    """Return an address that does not hang on the working directory: a path, or a URL as it is."""
+    address = address.strip()
+    scheme = scheme_of(address)
+    if scheme in {"file", "local"}:
+        return os.path.normpath(url2pathname(urlsplit(address).path))
+    if scheme is None:
+        return os.path.normpath(Path(address).expanduser().absolute())
+    return address
+
+
+def joined(folder: str, reference: str) -> str:
+    """Return where `reference` is when it is written in something that lies in `folder`.
+
+    Addresses and absolute paths stay as they are. A relative one never leaves the host or bucket.
+
+    Args:
+        folder: As `absolute` returns it.
+        reference: A path or address as people write it.
+    """
+    if scheme_of(reference) is not None:
+        return absolute(reference)
+    if scheme_of(folder) is None:
+        return os.path.normpath(Path(folder) / Path(reference).expanduser())
+    if reference.startswith(("/", "~")):
+        return absolute(reference)
+    root, path = _split(folder)
+    return root + posixpath.normpath("/" + "/".join(part for part in (path, reference) if part))
+
+
+def folder_of(address: str) -> str:
+    """Return the folder that holds what is at `address`; the root of a host or bucket holds itself."""
+    if scheme_of(address) is None:
+        return str(Path(address).parent)
+    root, path = _split(address)
+    above = path.rpartition("/")[0]
+    return f"{root}/{above}" if above else root
+
+
+def name_of(address: str) -> str:
+    """Return the last part of an address, without the query of a web address."""
+    if scheme_of(address) is None:
+        return Path(address).name
+    return _split(address)[1].rpartition("/")[2]
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Return scheme and host or bucket, and the path without slashes around it."""
+    scheme, _, rest = address.partition("://")
+    if scheme.lower() in {"http", "https"}:
+        rest = rest.partition("#")[0].partition("?")[0]
+    host, _, path = rest.partition("/")
+    return f"{scheme}://{host}", path.strip("/")

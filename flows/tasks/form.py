@@ -1,0 +1,55 @@
+"""How parameters look in Prefect's Run form, and what the server refuses before a run begins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from blocks.archive import AvatarArchive
+from blocks.credentials import CometAPICredentials
+
+
+def shown(title: str, description: str, **schema: Any) -> Any:
+    """Describe a parameter for the Run form, for use in `Annotated`.
+
+    Prefect puts the parameter's name over a field's title and drops its description; what is in the JSON
+    schema survives. Limits given here are enforced by the server, for the form, the API and the command line
+    alike; a direct call in Python meets the flow's own checks, which report all faults together.
+
+    Args:
+        title: The label.
+        description: One line of help.
+        schema: More keywords of JSON schema, such as `maxLength`.
+    """
+    return Field(
+        title=title,
+        description=description,
+        json_schema_extra={"title": title, "description": description, **schema},
+    )
+
+
+def _blank_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+# One text box in the form, where an optional string would be two tabs; left blank it is `None`.
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_none), WithJsonSchema({"type": "string"})]
+
+# The slug beside the alternatives makes the form offer the saved blocks; events and the command line may name one.
+Credentials = Annotated[
+    CometAPICredentials | str | None,
+    shown(
+        "Credentials",
+        "CometAPI Credentials block, or its name. Empty: the worker's environment, then the block 'default'.",
+        block_type_slug="cometapi-credentials",
+    ),
+]
+Store = Annotated[
+    AvatarArchive | str | None,
+    shown(
+        "Archive",
+        "Avatar Archive block, or its name. Empty: the worker's environment, then the block 'default'.",
+        block_type_slug="avatar-archive",
+    ),
+]
