@@ -16,7 +16,7 @@ from blocks.storage.sidecar import Sidecar
 from flows.tasks.archive import archive
 from flows.tasks.ask import ask_person
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, OptionalText, Store, shown
+from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.submit import submit
@@ -39,10 +39,11 @@ async def generate_avatar(
         str, shown("Portrait", "JPEG or PNG: a path, an https:// or s3:// address.", minLength=1)
     ],
     audio: Annotated[
-        OptionalText, shown("Voice clip", "MP3, WAV, M4A or AAC of 2 to 60 seconds: a path or address.")
+        OptionalText,
+        shown_optional("Voice clip", "MP3, WAV, M4A or AAC of 2 to 60 seconds: a path or address."),
     ] = None,
     audio_id: Annotated[
-        OptionalText, shown("Audio id", "Instead of a voice clip: id of speech made by Kling TTS.")
+        OptionalText, shown_optional("Audio id", "Instead of a voice clip: id of speech made by Kling TTS.")
     ] = None,
     prompt: Annotated[
         str,
@@ -52,9 +53,11 @@ async def generate_avatar(
     take: Annotated[
         int, Field(ge=1), shown("Take", "Raise it to buy another version of the same request.")
     ] = 1,
-    name: Annotated[OptionalText, shown("Name", "What people call this video.", maxLength=200)] = None,
+    name: Annotated[
+        OptionalText, shown_optional("Name", "What people call this video.", maxLength=200)
+    ] = None,
     rights: Annotated[
-        OptionalText, shown("Rights", "Note on the consent for face and voice, kept in the sidecar.")
+        OptionalText, shown_optional("Rights", "Note on the consent for face and voice, kept in the sidecar.")
     ] = None,
     credentials: Credentials = None,
     store: Store = None,

@@ -29,7 +29,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     # Imported late: it brings Prefect's whole server along, which most tests do without.
     harness = importlib.import_module("prefect.testing.utilities").prefect_test_harness
     with temporary_settings(settings), harness(server_startup_timeout=170):
-        LocalFileSystem(basepath=results).save("results", overwrite=True, _sync=True)
+        LocalFileSystem(basepath=results).save("results", overwrite=True)
         # Each time Prefect 3.8 asks its server where results go, it leaves a socket open.
         with temporary_settings({PREFECT_DEFAULT_RESULT_STORAGE_BLOCK: "local-file-system/results"}):
             yield

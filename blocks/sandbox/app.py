@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import anyio
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from blocks.sandbox.answers import ENVELOPES, accepted, native, spoken
 from blocks.sandbox.connections import Cut
-from blocks.sandbox.control import Control
-from blocks.sandbox.delivery import Delivery
 from blocks.sandbox.faults import FAULTS, Endpoint, answer
 from blocks.sandbox.limits import avatar_fields, speech_fields
-from blocks.sandbox.log import Logged, note
+from blocks.sandbox.log import note
 from blocks.sandbox.orders import order_avatar, order_speech
 from blocks.sandbox.pages import html_page, redirect
 from blocks.sandbox.refusals import Refusal, gateway, kling, unknown_task
@@ -167,41 +160,7 @@ class Api:
         if fired.name == "redirect":
             return redirect(fired.parameters.location)
         refusal = answer(fired.name, fired.parameters.retry_after)
-        return _refused(request, refusal) if refusal else html_page(200)
-
-
-class Hosts:
-    """Two hosts behind one server, told apart by their ports."""
-
-    def __init__(self, api: ASGIApp, delivery: ASGIApp, delivery_port: int) -> None:
-        self._api = api
-        self._delivery = delivery
-        self._delivery_port = delivery_port
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer where the request came in."""
-        here = scope["type"] == "http" and scope["server"][1] == self._delivery_port
-        await (self._delivery if here else self._api)(scope, receive, send)
-
-
-def build_app(sandbox: Sandbox, delivery_port: int) -> ASGIApp:
-    """Return the whole sandbox as one ASGI application that answers on two ports."""
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with anyio.create_task_group() as group:
-            group.start_soon(sandbox.run)
-            yield
-            await sandbox.close()
-
-    handlers: Any = {Refusal: _refused, HTTPException: _not_known}
-    routes = [*Api(sandbox).routes(), *Control(sandbox).routes()]
-    api = Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
-    api.router.redirect_slashes = False
-    delivery = Delivery(sandbox).app()
-    return Hosts(
-        Logged(api, sandbox.requests), Logged(delivery, sandbox.deliveries, headers=True), delivery_port
-    )
+        return refused(request, refusal) if refusal else html_page(200)
 
 
 def _seen(fired: Fired, status: str, url: str) -> tuple[str, str]:
@@ -237,14 +196,6 @@ def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _refused(_: Request, refusal: Refusal) -> Response:
+def refused(_: Request, refusal: Refusal) -> Response:
+    """Return a refusal as an answer."""
     return JSONResponse(refusal.body, status_code=refusal.status, headers=refusal.headers)
-
-
-def _not_known(request: Request, error: HTTPException) -> Response:
-    path = request.url.path
-    if error.status_code == 405:
-        return _refused(request, kling(404, 1202, "wrong HTTP method"))
-    if len(path) > 1 and path.endswith("/"):
-        return redirect(path.rstrip("/"))
-    return html_page(200 if request.method in ("GET", "HEAD") else 404)

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from blocks.sandbox.app import build_app
+from blocks.sandbox.hosts import build_app
 from blocks.sandbox.script import Rule
 from blocks.sandbox.settings import Settings
 from blocks.sandbox.state import Sandbox

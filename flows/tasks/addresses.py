@@ -10,16 +10,19 @@ from urllib.request import url2pathname
 
 from blocks.kling.sources.references import scheme_of
 
+_LOCAL = frozenset({"file", "local"})
+
 
 def absolute(address: str) -> str:
-    """Return an address that does not hang on the working directory: a path, or a URL as it is."""
+    """Return an address that does not hang on the working directory, without a slash at its end."""
     address = address.strip()
     scheme = scheme_of(address)
-    if scheme in {"file", "local"}:
+    if scheme in _LOCAL:
         return os.path.normpath(url2pathname(urlsplit(address).path))
     if scheme is None:
         return os.path.normpath(Path(address).expanduser().absolute())
-    return address
+    start, _, rest = address.partition("://")
+    return f"{start}://{rest.rstrip('/')}"
 
 
 def joined(folder: str, reference: str) -> str:
@@ -31,8 +34,8 @@ def joined(folder: str, reference: str) -> str:
         folder: As `absolute` returns it.
         reference: A path or address as people write it.
     """
-    if scheme_of(reference) is not None:
-        return absolute(reference)
+    if (scheme := scheme_of(reference)) is not None:
+        return absolute(reference) if scheme in _LOCAL else reference
     if scheme_of(folder) is None:
         return os.path.normpath(Path(folder) / Path(reference).expanduser())
     if reference.startswith(("/", "~")):

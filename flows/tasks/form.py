@@ -29,6 +29,11 @@ def shown(title: str, description: str, **schema: Any) -> Any:
     )
 
 
+def shown_optional(title: str, description: str, **schema: Any) -> Any:
+    """Describe an `OptionalText`; see `shown`. The form sends the default, so the server must take it."""
+    return shown(title, description, default="", **schema)
+
+
 def _blank_is_none(value: object) -> object:
     return None if value == "" else value
 
@@ -36,7 +41,7 @@ def _blank_is_none(value: object) -> object:
 # One text box in the form, where an optional string would be two tabs; left blank it is `None`.
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_none), WithJsonSchema({"type": "string"})]
 
-# The slug beside the alternatives makes the form offer the saved blocks; events and the command line may name one.
+# The slug makes the form offer the saved blocks; events and the command line may also name one.
 Credentials = Annotated[
     CometAPICredentials | str | None,
     shown(

@@ -88,6 +88,8 @@ class NotAllArchived(AvatarError):
 
     Args:
         message: How many are in which state.
+        facts: What is known beyond the results.
+        next_step: What to do next.
         results: What became of each.
     """
 
@@ -97,13 +99,13 @@ class NotAllArchived(AvatarError):
     def __init__(
         self,
         message: str,
-        results: Sequence[BaseModel] = (),
-        facts: Facts = Facts(),
+        facts: Facts | None = None,
         next_step: str | None = None,
+        results: Sequence[BaseModel] = (),
     ) -> None:
-        super().__init__(message, facts, next_step)
+        super().__init__(message, facts or Facts(), next_step)
         self.results = tuple(results)
-        self.args = (message, self.results, facts, next_step)
+        self.args = (message, self.facts, next_step, self.results)
 
 
 def archived(row: int, sidecar: Sidecar, clip: str, state: RowState = "archived") -> RowResult:
@@ -166,12 +168,11 @@ def counted(states: Iterable[str]) -> str:
 
 
 def money(results: Iterable[RowResult]) -> str:
-    """Return what the videos of the results cost by list price and by the provider's word."""
-    paid = [result for result in results if result.charged == "yes"]
-    new = [result for result in paid if result.state != "archived before"]
-    units = sum((result.reported_units or Decimal(0) for result in new), Decimal(0))
+    """Return what the clips that are new cost, by list price and by the provider's word."""
+    new = [result for result in results if result.state == "archived"]
     usd = sum((result.estimated_usd or Decimal(0) for result in new), Decimal(0))
-    return f"{len(new)} paid for and new, about {usd:.2f} US dollars by list price, {units:f} Kling units"
+    units = sum((result.reported_units or Decimal(0) for result in new), Decimal(0))
+    return f"new clips cost about {usd:.2f} US dollars by list price, {units:f} Kling units as reported"
 
 
 def table(results: Sequence[RowResult]) -> list[dict[str, Any]]:

@@ -99,9 +99,7 @@ def _account(
         is_corrupt = not own
         kept = own.pop() if is_archived and own else None
     lost = () if is_undecided else tuple(task for task in charged if task != kept)
-    return Account(
-        tuple(charged), lost, is_archived, is_undecided, is_corrupt, job_id in contents.open_jobs
-    )
+    return Account(tuple(charged), lost, is_archived, is_undecided, is_corrupt, job_id in contents.open_jobs)
 
 
 def _describes(sidecar: Mapping[str, Any], clip: bytes) -> bool:

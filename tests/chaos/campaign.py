@@ -13,9 +13,10 @@ from tests.chaos.crew import BROKEN, Crew, Ended, Work
 from tests.chaos.plan import Boundary, Plan, Round, dice
 from tests.chaos.services import Sandbox
 from tests.chaos.shelf import Contents, Shelf
-from tests.chaos.worker import Attempt, Setup, decide, reconcile, reports_of, run_job
+from tests.chaos.worker import STOPPED, Attempt, Setup, decide, reconcile, reports_of, run_job
 
 _MOST_PASSES = 15
+_MOST_ATTEMPTS = 8
 
 
 class Campaign:
@@ -30,7 +31,7 @@ class Campaign:
         seed: Decides when a reconcile is killed.
 
     Attributes:
-        kills: Processes that were killed, by boundary; `None` is a reconcile.
+        kills: Processes that were killed or paused, by boundary; `None` is a reconcile.
         killed_at: Where the processes of a job were killed, by its id.
         broken: Processes that ended with an error that nobody expects.
         attempts: Every process that ran a job, by its label.
@@ -50,6 +51,7 @@ class Campaign:
         self._restarts = {plan.job_id for plan in plans if plan.is_restarted}
         self._begun: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()
+        self._paused: dict[str, str] = {}
         self._others = 0
         self.kills: Counter[Boundary | None] = Counter()
         self.killed_at: dict[str, set[Boundary]] = {plan.job_id: set() for plan in plans}
@@ -84,8 +86,7 @@ class Campaign:
             waiting = [
                 plan
                 for plan in self.plans
-                if not accounts[plan.job_id].is_archived
-                and self.reports.get(plan.job_id) != "needs decision"
+                if not accounts[plan.job_id].is_archived and self.reports.get(plan.job_id) != "needs decision"
             ]
             if not waiting and set(self.reports.values()) <= {"needs decision"}:
                 return
@@ -101,7 +102,9 @@ class Campaign:
             if self.reports.get(plan.job_id) == "needs decision":
                 found = [bought[name] for name in plan.names if name in bought]
                 decisions[plan.job_id] = (
-                    Decision(choice="adopt", kling_task_id=found[0]) if found else Decision(choice="post again")
+                    Decision(choice="adopt", kling_task_id=found[0])
+                    if found
+                    else Decision(choice="post again")
                 )
         self._others += 1
         label = f"decide-{self._others}"
@@ -141,7 +144,7 @@ class Campaign:
         self._crew.add(Work(label, partial(reconcile, self.setup, Attempt(label)), after))
 
     def _ended(self, end: Ended) -> None:
-        if end.code == BROKEN or (end.code < 0 and not end.is_killed):
+        if end.code == BROKEN or (end.code < 0 and not end.is_killed and not end.is_paused):
             self.broken.append(f"{end.label} ({end.code})")
         if end.label in self.attempts:
             self._job_ended(end, *self.attempts[end.label])
@@ -152,13 +155,23 @@ class Campaign:
             self.reports = dict(json.loads(reports.read_text()))
 
     def _job_ended(self, end: Ended, plan: Plan, attempt: Attempt) -> None:
-        if end.is_killed and attempt.kill:
+        if attempt.kill and (end.is_killed or end.is_paused):
             self.kills[attempt.kill.boundary] += 1
             self.killed_at[plan.job_id].add(attempt.kill.boundary)
+        if end.is_paused:
+            # The next process takes this one for dead, clears up and buys; only then does it wake.
+            self._paused[plan.job_id] = end.label
+            self._start(plan, (None,))
+            return
+        if paused := self._paused.pop(plan.job_id, None):
+            self._crew.wake(paused)
         self._under_way[plan.job_id] -= 1
         if self._under_way[plan.job_id]:
             return
-        if self._left[plan.job_id]:
+        if attempt.kill and end.code == STOPPED and self._begun[plan.job_id] < _MOST_ATTEMPTS:
+            # It gave up unpaid before the place where it was to be killed.
+            self._start(plan, (attempt.kill,))
+        elif self._left[plan.job_id]:
             self._start(plan, self._left[plan.job_id].pop(0))
         elif plan.job_id in self._restarts and end.code:
             self._restarts.remove(plan.job_id)

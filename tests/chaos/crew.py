@@ -36,7 +36,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code, or minus the number of the signal."""
+    """How a process ended, or that it is paused: its exit code, or minus the number of the signal."""
 
     label: str
     code: int
@@ -45,6 +45,11 @@ class Ended:
     def is_killed(self) -> bool:
         """Whether it was killed."""
         return self.code == -signal.SIGKILL
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it has only stopped."""
+        return self.code == -signal.SIGSTOP
 
 
 class Crew:
@@ -61,14 +66,21 @@ class Crew:
         self._at_once = at_once
         self._deadline = deadline
         self._waiting: deque[Work] = deque()
-        self._running: dict[int, tuple[Work, float]] = {}
+        self._running: dict[int, Work] = {}
+        self._signals: list[tuple[float, int, signal.Signals]] = []
 
     def add(self, *works: Work) -> None:
         """Put work at the end of the queue."""
         self._waiting.extend(works)
 
+    def wake(self, label: str) -> None:
+        """Let a process go on that has stopped itself."""
+        self._signals += [
+            (0.0, pid, signal.SIGCONT) for pid, work in self._running.items() if work.label == label
+        ]
+
     def run(self, ended: Callable[[Ended], None]) -> None:
-        """Work until nothing is left; `ended` is told of each process and may add work.
+        """Work until nothing is left; `ended` is told of each end and pause, and may add work.
 
         Raises:
             TimeoutError: It takes too long; no process is left running.
@@ -77,6 +89,7 @@ class Crew:
             while self._waiting or self._running:
                 while self._waiting and len(self._running) < self._at_once:
                     self._start(self._waiting.popleft())
+                self._signal()
                 for end in self._reap():
                     ended(end)
                 if time.monotonic() > self._deadline:
@@ -86,16 +99,27 @@ class Crew:
             self._end_all()
 
     def _start(self, work: Work) -> None:
-        kill_at = float("inf") if work.kill_after is None else time.monotonic() + work.kill_after
-        self._running[fork(work.run, self._folder / f"{work.label}.log", _LONGEST_LIFE)] = work, kill_at
+        pid = fork(work.run, self._folder / f"{work.label}.log", _LONGEST_LIFE)
+        self._running[pid] = work
+        if work.kill_after is not None:
+            self._signals.append((time.monotonic() + work.kill_after, pid, signal.SIGKILL))
+
+    def _signal(self) -> None:
+        due = [planned for planned in self._signals if planned[0] <= time.monotonic()]
+        self._signals = [planned for planned in self._signals if planned not in due]
+        for _, pid, number in due:
+            if pid in self._running:
+                os.kill(pid, number)
 
     def _reap(self) -> list[Ended]:
         ends = []
-        for pid, (work, kill_at) in list(self._running.items()):
-            if time.monotonic() >= kill_at:
-                os.kill(pid, signal.SIGKILL)
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
+        for pid, work in list(self._running.items()):
+            done, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+            if not done:
+                continue
+            if os.WIFSTOPPED(status):
+                ends.append(Ended(work.label, -os.WSTOPSIG(status)))
+            else:
                 del self._running[pid]
                 ends.append(Ended(work.label, os.waitstatus_to_exitcode(status)))
         return ends

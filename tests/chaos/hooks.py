@@ -17,11 +17,12 @@ import httpx
 from blocks.archive import AvatarArchive
 from blocks.credentials import CometAPICredentials
 from blocks.kling.client import KlingClient
-from blocks.kling.models import AvatarRequest
+from blocks.kling.models import AvatarRequest, KlingTask
 from blocks.storage import local
 from blocks.storage.archive import Archive
+from blocks.storage.durable import take_name
 from blocks.storage.s3.writer import S3Writer
-from flows.tasks import submit
+from flows.tasks.connections import Connections
 from tests.chaos.plan import Boundary, Kill
 
 _MARKS = {
@@ -34,6 +35,12 @@ _MARKS = {
     Boundary.DOWNLOADING: "downloading",
     Boundary.UPLOADING: "publishing",
     Boundary.CLIP_STORED: "creating sidecar",
+    Boundary.PAUSED: "posting",
+    Boundary.PAUSED_SENDING: "sending",
+}
+_SENT = {
+    "http11.send_request_body.started": "sending",
+    "http11.send_request_body.complete": "post left",
 }
 _WAIT_FOR_RIVAL = 4.0
 
@@ -53,7 +60,9 @@ class Hooks:
     ) -> None:
         self._trace = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._mark = _MARKS.get(kill.boundary) if kill else None
-        self._pause = kill.seconds if kill else 0.0
+        is_pause = kill is not None and kill.is_pause
+        self._signal = signal.SIGSTOP if is_pause else signal.SIGKILL
+        self._delay = kill.seconds if kill and not is_pause else 0.0
         self._rivals = rivals
         self._shares = shares
 
@@ -61,8 +70,9 @@ class Hooks:
         """Write the mark down, and die if this is the place."""
         os.write(self._trace, f"{time.time():.3f} {mark}\n".encode())
         if mark == self._mark:
-            time.sleep(self._pause)
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._mark = None
+            time.sleep(self._delay)
+            os.kill(os.getpid(), self._signal)
 
     async def _meet(self) -> None:
         """Wait for the rivals a while, so that all ask for the right to post at once."""
@@ -93,14 +103,20 @@ class Hooks:
             made._transport = _Downloads(made._transport, self)
             return made
 
-        build = submit.build_request
+        check_key = Connections.check_key
 
-        async def met(*given: Any) -> AvatarRequest:
-            request = await build(*given)
+        async def met(connections: Connections, external_task_id: str) -> None:
+            await check_key(connections, external_task_id)
             await self._meet()
-            return request
 
-        patch.object(submit, "build_request", met).start()
+        create = KlingClient.create
+
+        async def posting(client: KlingClient, request: AvatarRequest) -> KlingTask:
+            self.passed("posting")
+            return await create(client, request)
+
+        patch.object(Connections, "check_key", met).start()
+        patch.object(KlingClient, "create", posting).start()
         patch.object(AvatarArchive, "open", opened).start()
         patch.object(CometAPICredentials, "get_client", client).start()
         patch.object(CometAPICredentials, "get_delivery_client", delivery).start()
@@ -124,7 +140,7 @@ class Hooks:
         return archive
 
     def _watch_publishing(self) -> None:
-        take_name, publish = local.take_name, S3Writer.publish
+        publish = S3Writer.publish
 
         def watched(part: Path, path: Path) -> bool:
             self.passed("publishing")
@@ -165,8 +181,8 @@ class _Posts(_Watched):
         return response
 
     async def _sent(self, event: str, _: dict[str, Any]) -> None:
-        if event == "http11.send_request_body.complete":
-            self.hooks.passed("post left")
+        if mark := _SENT.get(event):
+            self.hooks.passed(mark)
 
 
 class _Reads(_Watched):

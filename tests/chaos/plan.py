@@ -21,7 +21,7 @@ _LONGEST_LIFE = 3.0
 
 
 class Boundary(StrEnum):
-    """Where a process that works on a job is killed."""
+    """Where a process that works on a job is killed, or paused like a machine that is suspended."""
 
     BEFORE_INTENT = "before the intent"
     AFTER_INTENT = "after the intent, before the POST left"
@@ -33,12 +33,17 @@ class Boundary(StrEnum):
     UPLOADING = "while uploading: written, not published"
     CLIP_STORED = "after the clip, before the sidecar"
     ANYWHERE = "anywhere, from outside"
+    PAUSED = "paused before the POST, woken too late"
+    PAUSED_SENDING = "paused as the POST begins, woken too late"
 
 
-BOUNDARIES = tuple(Boundary)
+PAUSES = (Boundary.PAUSED, Boundary.PAUSED_SENDING)
+KILLS = tuple(boundary for boundary in Boundary if boundary not in PAUSES)
 
-# A process that dies between these may leave a Kling task behind that only a lookup finds.
-DOUBTFUL = {Boundary.AFTER_INTENT, Boundary.POST_LEFT, Boundary.ANSWERED, Boundary.ANYWHERE}
+# Who dies there may leave a Kling task behind that only a lookup finds.
+_DOUBTFUL = {Boundary.AFTER_INTENT, Boundary.POST_LEFT, Boundary.ANSWERED, Boundary.ANYWHERE, *PAUSES}
+# Only whoever wins a race comes there.
+_FOR_WINNERS = {Boundary.AFTER_INTENT, Boundary.POST_LEFT, Boundary.ANSWERED, Boundary.RECORDED}
 
 LOST_ANSWERS = (
     "lost-response",
@@ -56,15 +61,20 @@ _DELIVERY = ("dead-link", "expired-link", "truncated-clip", "stall", "broken-cli
 
 @dataclass(frozen=True)
 class Kill:
-    """The end of one process.
+    """The end of one process, or its pause.
 
     Attributes:
-        boundary: Where it is killed.
-        seconds: How long after the boundary, or, for `ANYWHERE`, after its start.
+        boundary: Where.
+        seconds: How long after the boundary, for `ANYWHERE` after its start.
     """
 
     boundary: Boundary
     seconds: float = 0.0
+
+    @property
+    def is_pause(self) -> bool:
+        """Whether the process goes on afterwards."""
+        return self.boundary in PAUSES
 
 
 Round = tuple[Kill | None, ...]
@@ -102,7 +112,7 @@ class Plan:
 
 
 def make_plans(
-    jobs: int, seed: int, namespace: str, *, flows: float, slow_seconds: float
+    jobs: int, seed: int, namespace: str, *, flows: float, pauses: bool, slow_seconds: float
 ) -> tuple[Plan, ...]:
     """Return what happens to each of `jobs` jobs.
 
@@ -111,8 +121,10 @@ def make_plans(
         seed: Decides everything.
         namespace: In which external task ids are made.
         flows: Part of the jobs that run as real flows.
+        pauses: Whether processes are paused too.
         slow_seconds: How late a slow provider accepts.
     """
+    boundaries = (*KILLS, *PAUSES, None) if pauses else (*KILLS, None)
     image, voice = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (FACE, VOICE))
     plans = []
     for number in range(jobs):
@@ -121,7 +133,7 @@ def make_plans(
         job_id = job_id_of(
             image_sha256=image, audio=f"sha256:{voice}", prompt=_prompt(scene), mode=MODE, take=1
         )
-        rounds = tuple(_rounds(chance, number))
+        rounds = tuple(_rounds(chance, boundaries[number % len(boundaries)], is_raced=number % 4 == 1))
         plan = Plan(
             number=number,
             scene=scene,
@@ -145,15 +157,15 @@ def dice(*names: object) -> random.Random:
     return random.Random("/".join(map(str, names)))  # noqa: S311 # repeatable, not secret
 
 
-def _rounds(chance: random.Random, number: int) -> Iterator[Round]:
-    """Each boundary comes up in turn, then a job that nobody kills; every fourth job is raced for."""
-    first = number % (len(BOUNDARIES) + 1)
-    kills: list[Kill | None] = [_kill(chance, BOUNDARIES[first]) if first < len(BOUNDARIES) else None]
-    if kills[0] and chance.random() < 0.4:
-        kills.append(_kill(chance, chance.choice(BOUNDARIES)))
-    for place, kill in enumerate(kills):
-        rival = _kill(chance, chance.choice(BOUNDARIES)) if chance.random() < 0.3 else None
-        yield (kill, rival) if number % 4 == 1 and place == 0 else (kill,)
+def _rounds(chance: random.Random, boundary: Boundary | None, *, is_raced: bool) -> Iterator[Round]:
+    first = _kill(chance, boundary) if boundary else None
+    rival = _kill(chance, chance.choice(KILLS)) if chance.random() < 0.3 else None
+    if boundary in PAUSES:
+        yield (first,)
+        return
+    yield (first, first if boundary in _FOR_WINNERS else rival) if is_raced else (first,)
+    if first and chance.random() < 0.4:
+        yield (_kill(chance, chance.choice(KILLS)),)
 
 
 def _kill(chance: random.Random, boundary: Boundary) -> Kill:
@@ -169,7 +181,11 @@ def _rules(
 ) -> Iterator[dict[str, Any]]:
     match = {"match": {"prompt": scene}}
     lost, busy, read, late = (chance.random() < part for part in (0.25, 0.1, 0.3, 0.3))
-    if lost:
+    # A pause is followed by a second POST if anything is wrong; no fault shall hide it.
+    is_paused = any(kill and kill.is_pause for processes in rounds for kill in processes)
+    if is_paused:
+        lost = False
+    elif lost:
         name = chance.choice(LOST_ANSWERS)
         extra = {"seconds": slow_seconds} if name == "slow" else {"reset": chance.random() < 0.5}
         yield {"fault": name, "endpoint": "create", "count": 1, **extra, **match}
@@ -180,7 +196,7 @@ def _rules(
     if read:
         # "Not found" for a while is true after a POST; much later, when a doubt is looked up, it is a lie.
         kills = {kill.boundary for processes in rounds for kill in processes if kill}
-        names = _READS[:-1] if lost or kills & DOUBTFUL else _READS
+        names = _READS[:-1] if lost or kills & _DOUBTFUL else _READS
         yield {"fault": chance.choice(names), "endpoint": "query", "count": chance.randint(1, 2), **match}
     if late:
         yield {"fault": chance.choice(_DELIVERY), "count": 1, **match}

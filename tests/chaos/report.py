@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from tests.chaos.audit import Account, totals
 from tests.chaos.campaign import Campaign
 from tests.chaos.evidence import lost_answer, marks_of, spoiled_answer
-from tests.chaos.plan import BOUNDARIES
+from tests.chaos.plan import PAUSES, Boundary
 from tests.chaos.services import Sandbox
 from tests.chaos.worker import trace_of
 
@@ -16,18 +16,20 @@ def table(campaign: Campaign, accounts: Mapping[str, Account]) -> Iterator[str]:
     """Return a line for each boundary: kills there, and how the jobs that were killed there stand."""
     yield f"{'killed':50} {'kills':>6} {'jobs':>6} {'charged':>8} {'archived':>9} {'undecided':>10}"
     killed_at = campaign.killed_at
-    for boundary in BOUNDARIES:
+    for boundary in Boundary:
         jobs = [accounts[job_id] for job_id, places in killed_at.items() if boundary in places]
         yield _line(boundary, str(campaign.kills[boundary]), jobs)
     yield _line("never", "", [accounts[job_id] for job_id, places in killed_at.items() if not places])
     yield f"{'a reconcile':50} {campaign.kills[None]:6}"
 
 
-def result(campaign: Campaign, accounts: Mapping[str, Account], fired: Mapping[str, list[str]]) -> dict[str, int]:
+def result(
+    campaign: Campaign, accounts: Mapping[str, Account], fired: Mapping[str, list[str]]
+) -> dict[str, int]:
     """Return the sums of a campaign."""
     return {
         "jobs": len(campaign.plans),
-        "kills": sum(campaign.kills.values()),
+        "kills": sum(count for boundary, count in campaign.kills.items() if boundary not in PAUSES),
         "faults": sum(map(len, fired.values())),
         **totals(accounts, campaign.books()),
     }

@@ -16,6 +16,9 @@ from tests.chaos.services import Sandbox, bucket, prefect_server, sandbox
 from tests.chaos.shelf import BucketShelf, FolderShelf, Shelf
 from tests.chaos.worker import SLOW_SECONDS, Setup
 
+# The S3 server of the tests answers one request at a time.
+_CLAIM_SECONDS = {"folder": 1.0, "s3": 3.0}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -29,6 +32,7 @@ class Options:
         unsafe: The safety that is taken out to test the oracle; empty for none.
         archive: `folder` or `s3`.
         flows: Part of the jobs that run as real Prefect flows.
+        pauses: Whether processes are paused too, as by a machine that is suspended.
         at_once: Most worker processes at a time.
         minutes: After this long it is ended.
         keep: A folder for traces, logs and archive; a temporary one when empty.
@@ -41,6 +45,7 @@ class Options:
     unsafe: str = ""
     archive: str = "folder"
     flows: float = 0.0
+    pauses: bool = False
     at_once: int = 16
     minutes: float = 15
     keep: str = ""
@@ -73,11 +78,22 @@ def staged(options: Options) -> Iterator[Stage]:
         archive, shelf = _archive(options, folder, lifetime, running)
         flows = running.enter_context(prefect_server(folder)) if options.flows else None
         setup = Setup(
-            folder, provider.url, archive, options.lookup, options.unsafe, flows.url if flows else ""
+            folder=folder,
+            base_url=provider.url,
+            archive=archive,
+            lookup=options.lookup,
+            claim_seconds=_CLAIM_SECONDS[options.archive],
+            unsafe=options.unsafe,
+            prefect_url=flows.url if flows else "",
         )
         namespace = setup.credentials().task_namespace
         plans = make_plans(
-            options.jobs, options.seed, namespace, flows=options.flows, slow_seconds=SLOW_SECONDS
+            options.jobs,
+            options.seed,
+            namespace,
+            flows=options.flows,
+            pauses=options.pauses,
+            slow_seconds=SLOW_SECONDS,
         )
         provider.script([rule for plan in plans for rule in plan.rules])
         crew = Crew(folder, options.at_once, deadline)
@@ -91,5 +107,10 @@ def _archive(
     if options.archive == "folder":
         return {"url": str(folder / "archive")}, FolderShelf(folder / "archive")
     url = running.enter_context(bucket(folder, lifetime))
-    block = {"url": "s3://archive/chaos", "endpoint_url": url, "key": "chaos-key-id", "secret": "chaos-secret"}
+    block = {
+        "url": "s3://archive/chaos",
+        "endpoint_url": url,
+        "key": "chaos-key-id",
+        "secret": "chaos-secret",
+    }
     return block, BucketShelf(f"{url}/archive", "chaos/")

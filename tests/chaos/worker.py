@@ -32,11 +32,13 @@ from flows.reconcile import _collect_all
 from flows.tasks import archive as archiving
 from flows.tasks import lookup, purchase, submit
 from flows.tasks.archive import archive_clip
+from flows.tasks.body import build_request
 from flows.tasks.connections import connect
 from flows.tasks.decision import Decision, decide_job
 from flows.tasks.poll import wait_for_task
 from flows.tasks.purchase import Order
 from flows.tasks.request import Request
+from flows.tasks.submit import submit_job
 from flows.tasks.validate import check_request
 from tests.chaos.hooks import Hooks
 from tests.chaos.plan import FACE, VOICE, Kill, Plan
@@ -46,7 +48,6 @@ DONE = 0
 UNDECIDED = 3
 STOPPED = 4
 
-CLAIM_SECONDS = 1.0
 CREATE_SECONDS = 2.0
 # A slow provider accepts after the client has given up, and before "not found" counts as "never bought".
 SLOW_SECONDS = CREATE_SECONDS + 0.7
@@ -62,6 +63,7 @@ class Setup:
         base_url: The sandbox.
         archive: Fields of the archive's block.
         lookup: What the credentials say about lookups.
+        claim_seconds: How long writing an intent may take.
         unsafe: The safety that is taken out, if any.
         prefect_url: API of the Prefect server for real flow runs.
     """
@@ -70,13 +72,14 @@ class Setup:
     base_url: str
     archive: dict[str, Any]
     lookup: Any = "yes"
+    claim_seconds: float = 1.0
     unsafe: str = ""
     prefect_url: str = ""
 
     def credentials(self) -> CometAPICredentials:
         """Return the credentials of an impatient account."""
         return CometAPICredentials(
-            api_key="sandbox-key",  # type: ignore[arg-type]  # pydantic makes it a secret
+            api_key="sandbox-key",
             base_url=self.base_url,
             lookup=self.lookup,
             create_seconds=CREATE_SECONDS,
@@ -152,8 +155,8 @@ def _job(setup: Setup, plan: Plan, attempt: Attempt) -> Callable[[], Awaitable[N
             job = await check_request(request, connections)
             if await connections.archive.find_done(job.job_id):
                 return
-            build = partial(submit.build_request, job, request, connections)
-            entry = await submit.submit_job(Order(job, build, run=attempt.label), connections)
+            build = partial(build_request, job, request, connections)
+            entry = await submit_job(Order(job, build, run=attempt.label), connections)
             await archive_clip(entry, await wait_for_task(entry, connections), connections)
 
     return work
@@ -183,7 +186,7 @@ def _run(setup: Setup, attempt: Attempt, work: Callable[[], Awaitable[None]]) ->
     hooks.install()
     if setup.unsafe == NO_INTENT:
         forget_intents(hooks)
-    _hurry()
+    _hurry(setup)
     try:
         with _prefect(setup):
             asyncio.run(_awaited(work))
@@ -199,10 +202,10 @@ async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
     await work()
 
 
-def _hurry() -> None:
+def _hurry(setup: Setup) -> None:
     """Shorten the waits that are no settings; nothing else is changed."""
     for module in (purchase, lookup):
-        patch.object(module, "CLAIM_SECONDS", CLAIM_SECONDS).start()
+        patch.object(module, "CLAIM_SECONDS", setup.claim_seconds).start()
     patch.object(submit, "_LOOK_AGAIN", 0.2).start()
     patch.object(lookup, "_FIRST_PAUSE", 0.5).start()
     patch.object(archiving, "_PAUSES", (0.0, 0.2, 0.5, 1.0)).start()

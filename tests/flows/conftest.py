@@ -1,4 +1,4 @@
-"""A Prefect server and a sandbox for the flows; each test has an archive and a sandbox of its own."""
+"""A Prefect server and a sandbox for the flows; each test has an archive of its own and a sandbox as new."""
 
 from __future__ import annotations
 
@@ -6,44 +6,63 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prefect.settings import (
-    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    PREFECT_LOCAL_STORAGE_PATH,
-    PREFECT_SERVER_ANALYTICS_ENABLED,
-    temporary_settings,
-)
-from prefect.testing.utilities import prefect_test_harness
 
 from blocks import AvatarArchive, CometAPICredentials
-from blocks.sandbox.serve import Sandbox, running_sandbox
+from blocks.kling.delivery import Delivery
+from blocks.sandbox.serve import RunningSandbox, running_sandbox
+from flows.tasks import archive, lookup, poll, purchase, record, submit, validate
 
-SAMPLES = Path("blocks/sandbox/samples")
+SAMPLES = Path(__file__).parents[2] / "blocks/sandbox/samples"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    settings = {
-        PREFECT_LOCAL_STORAGE_PATH: tmp_path_factory.mktemp("results"),
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
-        PREFECT_SERVER_ANALYTICS_ENABLED: False,
-    }
-    with temporary_settings(settings), prefect_test_harness(server_startup_timeout=90):
+def prefect_server(prefect_api: None) -> None:
+    """Run all flows against one Prefect server."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def impatient() -> Iterator[None]:
+    """Shorten every wait that nobody can configure; what is waited for stays the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "_PAUSES", (0.0, 0.02, 0.05, 0.1))
+        patch.setattr(record, "_PAUSES", (0.0, 0.02, 0.05))
+        patch.setattr(submit, "_LONGEST_PAUSE", 0.1)
+        patch.setattr(submit, "_LOOK_AGAIN", 0.1)
+        patch.setattr(lookup, "_FIRST_PAUSE", 0.1)
+        patch.setattr(lookup, "CLAIM_SECONDS", 1.0)
+        patch.setattr(purchase, "CLAIM_SECONDS", 1.0)
+        for task in (archive.archive, poll.poll, validate.validate):
+            patch.setattr(task, "retry_delay_seconds", 0.05)
+        patience = Delivery.__init__.__kwdefaults__ or {}
+        patch.setitem(patience, "pause_seconds", 0.02)
+        patch.setitem(patience, "stall_seconds", 0.5)
         yield
 
 
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+@pytest.fixture(scope="session")
+def _server() -> Iterator[RunningSandbox]:
     with running_sandbox(submitted_seconds=0.05, render_seconds=0.2) as running:
         yield running
 
 
 @pytest.fixture
-def credentials(sandbox: Sandbox) -> CometAPICredentials:
+def sandbox(_server: RunningSandbox) -> RunningSandbox:
+    _server.reset()
+    return _server
+
+
+@pytest.fixture
+def credentials(sandbox: RunningSandbox) -> CometAPICredentials:
+    return impatient_credentials(sandbox.url)
+
+
+def impatient_credentials(base_url: str) -> CometAPICredentials:
+    """Return credentials for a sandbox with all patience that can be configured made small."""
     return CometAPICredentials(
         api_key="sandbox-key",
-        base_url=sandbox.url,
-        create_seconds=5,
-        read_seconds=5,
+        base_url=base_url,
+        create_seconds=20,
+        read_seconds=20,
         clock_margin_seconds=0,
         absence_seconds=0.5,
         wait_seconds=20,

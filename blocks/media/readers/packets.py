@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from blocks.media.errors import MediaError
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
-    from av.packet import Packet
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -29,7 +29,7 @@ class Track:
 
     Attributes:
         packets: How many there are.
-        seconds: Their durations together; from first to last where a packet does not tell its own.
+        seconds: Their durations together; a packet that does not tell its own counts like most others.
         cut_off: Whether a packet lacks bytes.
         last: The last packet's bytes.
     """
@@ -83,42 +83,25 @@ def codec_name(stream: AudioStream | VideoStream) -> str:
 def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
     """Read every packet of `streams` and add them up; a read error counts as cut off."""
     tracks = {stream.index: Track() for stream in streams}
-    spans = {stream.index: _Span() for stream in streams}
+    lengths: dict[int, Counter[int]] = {stream.index: Counter() for stream in streams}
     try:
         for packet in container.demux(*streams):
             if packet.size:
-                _count(packet, tracks[packet.stream_index], spans[packet.stream_index])
+                track = tracks[packet.stream_index]
+                track.packets += 1
+                track.cut_off = track.cut_off or packet.is_corrupt
+                track.last = bytes(packet)
+                lengths[packet.stream_index][max(packet.duration or 0, 0)] += 1
     except av.error.InvalidDataError:
         for track in tracks.values():
             track.cut_off = True
     for stream in streams:
-        tracks[stream.index].seconds = float(spans[stream.index].ticks() * (stream.time_base or 0))
+        tracks[stream.index].seconds = float(_sum(lengths[stream.index]) * (stream.time_base or 0))
     return [tracks[stream.index] for stream in streams]
 
 
-def _count(packet: Packet[Stream], track: Track, span: _Span) -> None:
-    track.packets += 1
-    track.cut_off = track.cut_off or packet.is_corrupt
-    track.last = bytes(packet)
-    span.add(packet.pts, packet.duration)
-
-
-class _Span:
-    def __init__(self) -> None:
-        self._summed = 0
-        self._complete = True
-        self._first: int | None = None
-        self._end = 0
-
-    def add(self, start: int | None, duration: int | None) -> None:
-        length = max(duration or 0, 0)
-        self._summed += length
-        self._complete = self._complete and length > 0
-        if start is not None:
-            self._first = start if self._first is None else min(self._first, start)
-            self._end = max(self._end, start + length)
-
-    def ticks(self) -> int:
-        if self._complete or self._first is None:
-            return self._summed
-        return max(self._summed, self._end - self._first)
+def _sum(lengths: Counter[int]) -> int:
+    # FFmpeg leaves out the length of single packets where fragments begin or end.
+    missing = lengths.pop(0, 0)
+    usual = lengths.most_common(1)[0][0] if lengths else 0
+    return sum(length * count for length, count in lengths.items()) + missing * usual

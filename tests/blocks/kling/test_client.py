@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from blocks.errors import (
     AvatarError,
     ProviderUnavailable,
+    SetupMissing,
     SlowDown,
     TaskNotFound,
 )
@@ -123,6 +124,14 @@ async def test_a_read_without_a_whole_answer_is_no_verdict_and_is_not_repeated(
             await CALLS[call](client)
     assert failure.value.charged == "unknown"
     assert len(wire.requests) == 1
+
+
+async def test_a_task_can_be_read_by_the_path_it_was_submitted_with() -> None:
+    async with serve(answering("query-processing")) as wire, client_for(wire.url) as client:
+        await client.get(ID, "/earlier/{task_id}")
+        with pytest.raises(SetupMissing):
+            await client.get(ID, "https://elsewhere.example/{task_id}")
+    assert [request.target for request in wire.requests] == [f"/earlier/{ID}"]
 
 
 async def test_an_unknown_task_is_not_found_by_id_and_absent_by_name() -> None:

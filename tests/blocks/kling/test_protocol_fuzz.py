@@ -51,7 +51,7 @@ def mutated_samples(draw: st.DrawFn) -> Any:
     return body
 
 
-@settings(max_examples=200, deadline=None, database=None, derandomize=True)
+@settings(max_examples=120, deadline=None, database=None, derandomize=True)
 @given(
     status=st.sampled_from([200, 201, 204, 301, 400, 401, 404, 409, 429, 500, 503, 524]),
     body=st.one_of(JSON, mutated_samples(), st.binary()),

@@ -135,7 +135,8 @@ def with_cover(format_name: str, codec: str, seconds: float = 3.0) -> bytes:
         stream = cast("av.AudioStream", container.add_stream(codec, rate=RATE, layout="mono"))
         cover = container.add_stream("mjpeg", rate=25)
         cover.width, cover.height, cover.pix_fmt = 320, 320, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        # Older versions of PyAV take the number only, all take it.
+        setattr(cover, "disposition", av.stream.Disposition.attached_pic.value)  # noqa: B010
         image = av.VideoFrame(320, 320, "yuvj420p")
         image.pts = 0
         container.mux(cover.encode(image))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import statistics
 
 import av
 import pytest
@@ -41,14 +42,13 @@ async def test_the_facts_are_those_of_the_whole_file(
 
     with av.open(io.BytesIO(data), "r") as whole:
         video, sound = whole.streams.video[0], whole.streams.audio[0]
-        packets = [packet for packet in whole.demux() if packet.size]
-        seconds = {
-            stream.index: float(
-                sum((packet.duration or 0) for packet in packets if packet.stream_index == stream.index)
-                * (stream.time_base or 0)
-            )
-            for stream in (video, sound)
-        }
+        packets = [packet for packet in whole.demux(video, sound) if packet.size]
+        seconds = {}
+        for stream in (video, sound):
+            lengths = [packet.duration or 0 for packet in packets if packet.stream_index == stream.index]
+            # Older versions of FFmpeg leave out the length of the first packet of a fragment.
+            total = sum(lengths) + lengths.count(0) * statistics.mode(lengths)
+            seconds[stream.index] = float(total * (stream.time_base or 0))
         assert facts == ClipFacts(
             container="MP4",
             video_codec=video.codec_context.name,

@@ -52,3 +52,11 @@ def padded(data: bytes, size: int) -> bytes:
 
 def text(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def streams(data: bytes) -> tuple[set[str], float]:
+    """Decode a clip whole; give its codecs and the seconds of its pictures."""
+    with av.open(BytesIO(data), "r") as clip:
+        codecs = {stream.codec_context.name for stream in (*clip.streams.video, *clip.streams.audio)}
+        last = max(float(frame.time or 0) for frame in clip.decode(video=0))
+        return codecs, last

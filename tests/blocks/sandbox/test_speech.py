@@ -90,6 +90,14 @@ def test_speed_is_clamped_not_refused(fields: dict[str, Any], same_as: float, ap
     assert len(seconds) == 1
 
 
+def test_faster_speech_is_shorter(api: httpx.Client) -> None:
+    slow, normal, fast = (
+        Decimal(spoken(api, voice_speed=speed)["task_result"]["audios"][0]["duration"])
+        for speed in (0.8, 1.0, 2.0)
+    )
+    assert slow > normal > fast
+
+
 def test_text_of_a_thousand_characters_is_accepted(api: httpx.Client) -> None:
     assert spoken(api, text="a" * 1000)["task_status"] == "succeed"
 

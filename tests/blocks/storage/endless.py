@@ -6,9 +6,7 @@ import asyncio
 import subprocess
 import sys
 
-from blocks.storage.opening import open_store
-from blocks.storage.s3.settings import S3Settings
-from tests.blocks.storage.plain import command
+from tests.blocks.storage.plain import command, open_quickly
 
 
 def kill_while_writing(url: str, key: str, mebibytes: int, endpoint_url: str = "") -> None:
@@ -23,8 +21,7 @@ def kill_while_writing(url: str, key: str, mebibytes: int, endpoint_url: str = "
 
 
 async def _stream(url: str, key: str, endpoint_url: str) -> None:
-    secret = {"endpoint_url": endpoint_url, "key": "endless", "secret": "endless"} if endpoint_url else {}
-    store = open_store(url, S3Settings.model_validate({**secret}))
+    store = open_quickly(url, endpoint_url)
     async with store.writer(key) as writer:
         for number in range(1000):
             await writer.write(bytes(2**20))

@@ -8,9 +8,7 @@ import os
 import subprocess
 import sys
 
-from blocks.storage.opening import open_store
-from blocks.storage.s3.settings import S3Settings
-from tests.blocks.storage.plain import command
+from tests.blocks.storage.plain import command, open_quickly
 
 
 def race(url: str, key: str, processes: int, each: int, endpoint_url: str = "") -> list[bool]:
@@ -22,14 +20,14 @@ def race(url: str, key: str, processes: int, each: int, endpoint_url: str = "") 
 
 
 async def _create(url: str, key: str, numbers: range, endpoint_url: str) -> list[bool]:
-    secret = {"endpoint_url": endpoint_url, "key": "racer", "secret": "racer"} if endpoint_url else {}
-    store = open_store(url, S3Settings.model_validate(secret))
+    store = open_quickly(url, endpoint_url)
     created = await asyncio.gather(*(store.create(key, b"creator %d" % number) for number in numbers))
     await store.close()
     return created
 
 
 def _main(url: str, key: str, processes: str, each: str, endpoint_url: str) -> None:
+    open_quickly(url, endpoint_url)
     starter, gun = os.pipe()
     children = []
     for process in range(int(processes)):

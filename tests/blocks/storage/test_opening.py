@@ -65,11 +65,12 @@ def test_an_unusable_url_is_a_matter_of_set_up_and_is_not_repeated(url: str) -> 
 
 
 async def test_the_owners_word_counts_for_every_place(tmp_path: Path) -> None:
-    (tmp_path / "a.zip").unlink(missing_ok=True)
-    url = f"dir://{tmp_path}"
-    with pytest.raises((NoExclusiveCreate, SetupMissing)):
-        await open_store(url, options={"fo": str(tmp_path)}).create("a", b"x")
-    assert S3Settings(single_worker=True).single_worker
+    options = {"path": str(tmp_path), "target_protocol": "file"}
+    with pytest.raises(NoExclusiveCreate):
+        await open_store("dir://archive", options=options).create("a", b"x")
+    trusting = open_store("dir://archive", S3Settings(single_worker=True), options)
+    assert await trusting.create("a", b"x")
+    assert (tmp_path / "archive/a").read_bytes() == b"x"
 
 
 async def test_options_reach_the_driver(tmp_path: Path) -> None:

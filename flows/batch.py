@@ -1,0 +1,95 @@
+"""Generate-avatars: a manifest of portraits and voice clips becomes archived videos."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Annotated, Literal
+
+from prefect import flow, runtime
+from prefect.artifacts import acreate_table_artifact
+from pydantic import Field
+
+from blocks.archive import AvatarArchive
+from blocks.credentials import CometAPICredentials
+from blocks.errors import AvatarError
+from flows.tasks.addresses import absolute, name_of
+from flows.tasks.batch import Batch, run_manifest
+from flows.tasks.connections import connect
+from flows.tasks.results import NotAllArchived, shown_of, table
+
+
+def name_of_run() -> str:
+    """Return the name of a flow run that people can read."""
+    return f"manifest {name_of(absolute(runtime.flow_run.parameters['manifest']))[:80]}"
+
+
+@flow(name="generate-avatars", flow_run_name=name_of_run)
+async def generate_avatars(
+    manifest: Annotated[
+        str, Field(title="Manifest", description="CSV or JSON Lines, a row a video: a path or address.")
+    ],
+    on_invalid: Annotated[
+        Literal["skip", "stop"],
+        Field(
+            title="On invalid rows",
+            description="skip: leave them out. stop: buy nothing until all are right.",
+        ),
+    ] = "skip",
+    at_once: Annotated[
+        int,
+        Field(
+            title="At once",
+            ge=1,
+            le=1000,
+            description="How many jobs are in flight; at most what Kling allows.",
+        ),
+    ] = 5,
+    credentials: Annotated[
+        CometAPICredentials | str | None,
+        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
+    ] = None,
+    store: Annotated[
+        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
+    ] = None,
+) -> Batch:
+    """Turn every row of a manifest into a talking-avatar video in the archive.
+
+    Columns are named like the parameters of generate-avatar: image, audio, audio_id, prompt, mode, take,
+    name, rights. Relative paths start from the manifest. MAY spend money, once for each video: rows that
+    are archived already cost nothing, so the same manifest can be run again until all is done.
+
+    Returns:
+        What became of each row; also written beside the manifest as `<name>.results.jsonl`.
+    """
+    async with connect(credentials, store) as connections:
+        batch = await run_manifest(manifest, connections, on_invalid=on_invalid, at_once=at_once)
+    await acreate_table_artifact(
+        key="generate-avatars",
+        table=table(batch.results),
+        description=batch.summary + shown_of(batch.results),
+    )
+    return batch.state  # type: ignore[return-value]  # Prefect unwraps a returned state
+
+
+def main() -> None:
+    """Run a manifest from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m flows.batch", description=main.__doc__)
+    parser.add_argument("manifest", help="CSV or JSON Lines, a row a video: a path or address")
+    parser.add_argument("--on-invalid", default="skip", choices=["skip", "stop"])
+    parser.add_argument("--at-once", default=5, type=int, help="how many jobs are in flight")
+    parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
+    parser.add_argument("--store", help="name of a saved Avatar Archive block")
+    try:
+        batch = asyncio.run(generate_avatars(**vars(parser.parse_args())))
+    except NotAllArchived as error:
+        sys.stdout.writelines(f"{result.model_dump_json()}\n" for result in error.results)
+        sys.exit(f"\n{error}")
+    except AvatarError as error:
+        sys.exit(f"\n{type(error).__name__}: {error}")
+    sys.stdout.writelines(f"{result.model_dump_json()}\n" for result in batch.results)
+
+
+if __name__ == "__main__":
+    main()

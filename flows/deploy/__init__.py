@@ -1,0 +1,1 @@
+"""Setting up a Prefect server for this project: `python -m flows.deploy`."""

@@ -1,0 +1,89 @@
+"""Watch-inbox: what is new in a folder or bucket becomes archived videos."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Annotated
+
+from prefect import flow
+from prefect.artifacts import acreate_table_artifact
+from pydantic import Field
+
+from blocks.archive import AvatarArchive
+from blocks.credentials import CometAPICredentials
+from blocks.errors import AvatarError
+from flows.tasks.connections import connect
+from flows.tasks.inbox import empty_inbox
+from flows.tasks.pieces import PieceReport, state_of, table
+from flows.tasks.results import NotAllArchived, shown_of
+
+
+@flow(name="watch-inbox")
+async def watch_inbox(
+    inbox: Annotated[
+        str, Field(title="Inbox", description="Folder or address that people put portraits and voices into.")
+    ],
+    quiet_seconds: Annotated[
+        float,
+        Field(title="Quiet seconds", ge=0, description="Newer files are left: they may be half uploaded."),
+    ] = 60,
+    at_once: Annotated[
+        int,
+        Field(
+            title="At once",
+            ge=1,
+            le=1000,
+            description="How many jobs are in flight; at most what Kling allows.",
+        ),
+    ] = 5,
+    credentials: Annotated[
+        CometAPICredentials | str | None,
+        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
+    ] = None,
+    store: Annotated[
+        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
+    ] = None,
+) -> list[PieceReport]:
+    """Look once into an inbox and make the videos of what is new there; run it on a schedule.
+
+    A portrait and a voice clip of the same name are one video, with a prompt in `name.txt` or options in
+    `name.json`; a `.csv` or `.jsonl` file is a manifest, and the files it names are left to it. Put prompt,
+    options and manifest there first. MAY spend money, once for each video, however often and by however
+    many runs the inbox is looked into. Nothing is moved or removed.
+
+    The run fails for problems that no earlier run has reported; known ones stay in the table.
+
+    Returns:
+        One report for each piece of work that lies there.
+    """
+    async with connect(credentials, store) as connections:
+        reports = await empty_inbox(inbox, connections, quiet_seconds=quiet_seconds, at_once=at_once)
+    state = state_of(reports)
+    await acreate_table_artifact(
+        key="watch-inbox", table=table(reports), description=f"{state.message}{shown_of(reports)}"
+    )
+    return state  # type: ignore[return-value]  # Prefect unwraps a returned state
+
+
+def main() -> None:
+    """Look once into an inbox from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m flows.inbox", description=main.__doc__)
+    parser.add_argument("inbox", help="folder or address that holds portraits and voice clips")
+    parser.add_argument("--quiet-seconds", default=60, type=float, help="newer files are left alone")
+    parser.add_argument("--at-once", default=5, type=int, help="how many jobs are in flight")
+    parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
+    parser.add_argument("--store", help="name of a saved Avatar Archive block")
+    try:
+        reports = asyncio.run(watch_inbox(**vars(parser.parse_args())))
+    except NotAllArchived as error:
+        sys.stdout.writelines(f"{each.model_dump_json()}\n" for each in error.results)
+        sys.exit(f"\n{error}")
+    except AvatarError as error:
+        sys.exit(f"\n{type(error).__name__}: {error}")
+    sys.stdout.writelines(f"{each.model_dump_json()}\n" for each in reports)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What is written beside a portrait and a voice clip: a prompt in a text file, or options as JSON."""
+
+from __future__ import annotations
+
+import json
+
+from blocks.errors import Fault, SourceUnavailable
+from blocks.kling.sources import read_source
+from flows.tasks.listing import File
+from flows.tasks.manifest import Row, read_fields
+from flows.tasks.pairing import Piece
+from flows.tasks.request import Request
+from flows.tasks.results import RowResult, stopped
+
+OPTIONS = ("prompt", "mode", "take", "name", "rights")
+
+_LONGEST_TEXT = 64 * 1024
+
+Fields = tuple[dict[str, str | int], tuple[Fault, ...]]
+
+
+async def row_of(number: int, piece: Piece) -> Row | RowResult:
+    """Return what a pair of files asks for, with what is wrong with it; the media are not read yet.
+
+    Returns:
+        The row, or the result when prompt or options cannot be read now.
+    """
+    if piece.faults:
+        return Row(number, None, piece.faults)
+    try:
+        fields, faults = await _read_beside(piece)
+    except SourceUnavailable as error:
+        return stopped(number, piece.name, error)
+    media = {"image": piece.of("portrait")[0].address, "audio": piece.of("voice clip")[0].address}
+    return Row(number, Request.model_validate({"name": piece.name, **fields, **media}), faults)
+
+
+async def _read_beside(piece: Piece) -> Fields:
+    fields: dict[str, str | int] = {}
+    faults: list[Fault] = []
+    for file in piece.of("options"):
+        text = await _read_text(file, "options")
+        fields, wrong = _parse_options(text) if isinstance(text, str) else ({}, (text,))
+        faults += wrong
+    for file in piece.of("prompt"):
+        text = await _read_text(file, "prompt")
+        if isinstance(text, Fault):
+            faults.append(text)
+        elif "prompt" in fields:
+            faults.append(Fault("prompt", "given twice", "a text file or a prompt among the options"))
+        else:
+            fields["prompt"] = text
+    return fields, tuple(faults)
+
+
+async def _read_text(file: File, field: str) -> str | Fault:
+    data = await read_source(file.address, _LONGEST_TEXT, field)
+    if isinstance(data, Fault):
+        return data
+    try:
+        text = data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        text = "\0"
+    return Fault(field, "no text in UTF-8", "text in UTF-8") if "\0" in text else text
+
+
+def _parse_options(text: str) -> Fields:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        return {}, (Fault("options", "no JSON object", f"a JSON object with {', '.join(OPTIONS)}"),)
+    unknown = tuple(
+        Fault("options", f"unknown name {name[:40]!r}", f"names among {', '.join(OPTIONS)}")
+        for name in record
+        if name not in OPTIONS
+    )
+    fields, faults = read_fields({name: value for name, value in record.items() if name in OPTIONS})
+    return fields, (*unknown, *faults)

@@ -1,0 +1,1 @@
+"""What a job costs beside a hand-written script; `make bench`."""

@@ -1,0 +1,46 @@
+"""One server, set up once, and one worker for all tests of this folder."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from blocks.sandbox.serve import running_sandbox
+from tests.deploy.stage import Stage, worker
+from tests.servers import prefect_server
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Run a server that was set up by `python -m flows.deploy`; no worker yet."""
+    folder = tmp_path_factory.mktemp("stage")
+    archive = folder / "archive"
+    with (
+        running_sandbox(submitted_seconds=0.05, render_seconds=0.5) as sandbox,
+        prefect_server(folder / "prefect") as environment,
+    ):
+        settings = {
+            "COMETAPI_KEY": "sandbox-key",
+            "COMETAPI_BASE_URL": sandbox.url,
+            "COMETAPI_FIRST_POLL_SECONDS": "0.2",
+            "COMETAPI_RENDER_FACTOR": "0",
+            "COMETAPI_POLL_SECONDS": "0.5",
+            "COMETAPI_CLOCK_MARGIN_SECONDS": "0",
+            "AVATAR_ARCHIVE_URL": str(archive),
+            "AVATAR_ZOMBIE_SECONDS": "60",
+            "AVATAR_CRASH_QUIET_SECONDS": "10",
+            "AVATAR_CRASH_ATTEMPTS": "1",
+        }
+        running = Stage({**environment, **settings}, sandbox, archive, folder)
+        running.first_report = running.deploy()
+        yield running
+        running.client.close()
+
+
+@pytest.fixture(scope="session")
+def crew(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the worker that executes the runs of all tests."""
+    with worker(stage, "crew") as process:
+        yield process
