@@ -15,7 +15,7 @@ _NEEDED = (b"ftyp", b"moov", b"mdat")
 
 
 class ClipInspector:
-    """Sees every byte of one MP4 and keeps only what measuring it needs: its index, at most 33 MiB.
+    """Sees every byte of one MP4 and keeps only what measuring it needs: its index, at most 32 MiB.
 
     A fragmented MP4 that ends exactly between two fragments is whole by its structure; only
     `check_seconds` can tell that something is missing.

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+from fsspec import get_filesystem_class
 from fsspec.core import url_to_fs
 from fsspec.dircache import DirCache
 
@@ -41,20 +43,35 @@ class Driver:
 
     def __init__(self, url: str, options: Mapping[str, Any], *, single_worker: bool) -> None:
         self.url = _public(url)
-        self.protocol = url.partition("://")[0]
+        self._protocol = url.partition("://")[0]
         try:
-            self.files, root = url_to_fs(url, skip_instance_cache=True, **options)
+            get_filesystem_class(self._protocol)
         except (ImportError, ValueError) as error:
             raise SetupMissing(
-                f"There is no usable driver for {self.url} ({type(error).__name__})",
-                next_step=f"Install the fsspec driver for {self.protocol}:// and check the URL.",
+                f"There is no driver for {self.url}",
+                next_step=f"Install the fsspec driver for {self._protocol}:// and check the URL.",
             ) from error
-        self.files.dircache = DirCache(use_listings_cache=False)
-        self._root = root.rstrip("/")
+        self._open = partial(url_to_fs, url, skip_instance_cache=True, **options)
+        self._opened: tuple[Any, str] | None = None
+        self._opening = threading.Lock()
         self._single_worker = single_worker
         self._proven: bool | None = None
         self._deciding = threading.Lock()
-        self.moving = _MEMORY if self.protocol == "memory" else nullcontext()
+        self._moving = _MEMORY if self._protocol == "memory" else nullcontext()
+
+    @property
+    def files(self) -> Any:
+        """The driver's file system; some drivers connect when they are made, so it is made on first use."""
+        with self._opening:
+            if self._opened is None:
+                files, root = self._open()
+                files.dircache = DirCache(use_listings_cache=False)
+                self._opened = files, root.rstrip("/")
+            return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1] if self.files and self._opened else ""
 
     def place(self, key: str) -> str:
         """Return the driver's path of `key`."""
@@ -120,7 +137,7 @@ class Driver:
     def move(self, part: str, key: str, *, replace: bool) -> bool:
         """Give a finished object its key; `False` when the key is taken and it must not be replaced."""
         path = self.place(key)
-        with self.moving:
+        with self._moving:
             if not replace and self.files.exists(path):
                 return False
             self._make_parent(path)
@@ -154,7 +171,7 @@ class Driver:
         return address
 
     def _is_exclusive(self) -> bool:
-        if self.protocol not in _EXCLUSIVE_PROTOCOLS:
+        if self._protocol not in _EXCLUSIVE_PROTOCOLS:
             return False
         with self._deciding:
             if self._proven is None:
@@ -164,7 +181,7 @@ class Driver:
 
     def _create(self, path: str, data: bytes) -> bool:
         try:
-            with self.moving:
+            with self._moving:
                 self._put(path, data, "create")
         except FileExistsError:
             return False
@@ -175,7 +192,7 @@ class Driver:
         self.files.pipe_file(path, data, mode=mode)
 
     def _make_parent(self, path: str) -> None:
-        if self.protocol not in _EXCLUSIVE_PROTOCOLS:
+        if self._protocol not in _EXCLUSIVE_PROTOCOLS:
             self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int, float | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
@@ -106,8 +107,7 @@ class FilesystemStore:
         """Do nothing: drivers close their connections when they are dropped."""
 
     async def _run(self, key: str, work: Callable[..., Answer], *given: Any) -> Answer:
-        async with asyncio.timeout(_CALL_SECONDS):
-            return await self._explain(key, asyncio.to_thread(work, *given))
+        return await self._explain(key, asyncio.wait_for(asyncio.to_thread(work, *given), _CALL_SECONDS))
 
     async def _finish(self, key: str, work: Callable[..., Answer], *given: Any) -> Answer:
         return await self._explain(key, to_the_end(asyncio.to_thread(work, *given)))
@@ -118,8 +118,10 @@ class FilesystemStore:
         except (AvatarError, ValueError, RuntimeError):
             raise
         except Exception as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            raise StorageUnavailable(f"{self.url} failed at {key!r}: {reason}") from error
+            # What a driver says may hold signed addresses, so it goes neither into the text nor the trace.
+            number = getattr(error, "errno", None)
+            reason = os.strerror(number) if isinstance(number, int) else type(error).__name__
+            raise StorageUnavailable(f"{self.url} failed at {key!r}: {reason}") from None
 
 
 class _FilesystemWriter:

@@ -7,6 +7,8 @@ journal/ab/<job_id>/0001.json   what was done for the job, one entry a file, nev
 open/<job_id>.0001              there may be something to collect for this job
 aside/<job_id>.<moment>.mp4     a delivered file that failed its checks
 learned/<name>.json             what was found out about the provider
+inbox/<digest>.json             what became of a piece of work in an inbox
+results/<name>.results.jsonl    results of a manifest whose own place cannot be written
 ```
 """
 

@@ -92,7 +92,7 @@ async def _apply(wanted: AutomationCore, client: PrefectClient) -> Result:
 
 
 def _meaning(automation: AutomationCore | Automation) -> dict[str, Any]:
-    return automation.model_dump(mode="json", include={"name", "description", "trigger", "actions"})
+    return automation.model_dump(include={"name", "description", "trigger", "actions"})
 
 
 def _requested(deployment: UUID) -> AutomationCore:

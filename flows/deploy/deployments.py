@@ -61,8 +61,13 @@ def read_wanted(environment: Mapping[str, str]) -> list[Wanted]:
 
 def _pull(definitions: dict[str, Any], environment: Mapping[str, str]) -> list[dict[str, Any]]:
     if environment.get("AVATAR_GIT_URL"):
-        return list(apply_values(definitions["pull_from_git"], {}))
+        steps = apply_values(definitions["pull_from_git"], {})
+        return [{step: _given(inputs) for step, inputs in each.items()} for each in steps]
     return [{"prefect.deployments.steps.set_working_directory": {"directory": str(Path.cwd())}}]
+
+
+def _given(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if value}
 
 
 def _wanted(entry: Mapping[str, Any], pull: list[dict[str, Any]], environment: Mapping[str, str]) -> Wanted:

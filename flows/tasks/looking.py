@@ -92,7 +92,7 @@ async def _read_mentioned(manifest: File) -> set[str] | None:
         data = await read_source(manifest.address, LONGEST_MANIFEST, "manifest")
     except SourceUnavailable:
         return None
-    return set() if isinstance(data, Fault) else mentioned(data, manifest.address)
+    return set() if isinstance(data, Fault) else await asyncio.to_thread(mentioned, data, manifest.address)
 
 
 def _reason_to_wait(piece: Piece, quiet_since: float, held: tuple[str, ...]) -> str:

@@ -45,6 +45,7 @@ def _options(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--archive", choices=("folder", "s3"), default=Options.archive)
     parser.add_argument("--flows", type=float, default=0.1, help="part of the jobs that are real flow runs")
     parser.add_argument("--pauses", action="store_true", help="pause processes too, before they post")
+    parser.add_argument("--prefect-url", default="", metavar="URL", help="default: a server of its own")
     parser.add_argument("--at-once", type=int, default=Options.at_once, help="most processes at a time")
     parser.add_argument("--minutes", type=float, default=Options.minutes, help="most minutes")
     parser.add_argument("--keep", default="", metavar="DIR", help="keep traces, logs and archive there")

@@ -12,8 +12,9 @@ from tests.chaos.audit import Account, Books, audit
 from tests.chaos.crew import BROKEN, Crew, Ended, Work
 from tests.chaos.plan import Boundary, Plan, Round, dice
 from tests.chaos.services import Sandbox
+from tests.chaos.setup import Attempt, Setup
 from tests.chaos.shelf import Contents, Shelf
-from tests.chaos.worker import STOPPED, Attempt, Setup, decide, reconcile, reports_of, run_job
+from tests.chaos.worker import STOPPED, decide, reconcile, run_job
 
 _MOST_PASSES = 15
 _MOST_ATTEMPTS = 8
@@ -53,6 +54,7 @@ class Campaign:
         self._under_way: Counter[str] = Counter()
         self._paused: dict[str, str] = {}
         self._others = 0
+        self._has_flows = False
         self.kills: Counter[Boundary | None] = Counter()
         self.killed_at: dict[str, set[Boundary]] = {plan.job_id: set() for plan in plans}
         self.broken: list[str] = []
@@ -69,6 +71,7 @@ class Campaign:
             plans = [plan for plan in self.plans if plan.is_flow is are_flows]
             if plans and are_flows:
                 ready()
+                self._has_flows = True
             for place, plan in enumerate(plans):
                 self._start(plan, self._left[plan.job_id].pop(0))
                 if place % 20 == 19:
@@ -141,7 +144,9 @@ class Campaign:
         self.reports = {"": "no report"}
         label = f"reconcile-{self._others}"
         after = dice(self._seed, label).uniform(0.2, 2.0) if is_killed else None
-        self._crew.add(Work(label, partial(reconcile, self.setup, Attempt(label)), after))
+        self._crew.add(
+            Work(label, partial(reconcile, self.setup, Attempt(label), is_flow=self._has_flows), after)
+        )
 
     def _ended(self, end: Ended) -> None:
         if end.code == BROKEN or (end.code < 0 and not end.is_killed and not end.is_paused):
@@ -150,7 +155,7 @@ class Campaign:
             self._job_ended(end, *self.attempts[end.label])
             return
         self.kills[None] += end.is_killed
-        reports = reports_of(self.setup, Attempt(end.label))
+        reports = self.setup.reports(end.label)
         if end.code == 0 and reports.exists():
             self.reports = dict(json.loads(reports.read_text()))
 
@@ -163,12 +168,17 @@ class Campaign:
             self._paused[plan.job_id] = end.label
             self._start(plan, (None,))
             return
-        if paused := self._paused.pop(plan.job_id, None):
-            self._crew.wake(paused)
         self._under_way[plan.job_id] -= 1
+        is_tried_again = end.code == STOPPED and self._begun[plan.job_id] < _MOST_ATTEMPTS
+        if plan.job_id in self._paused:
+            if is_tried_again:
+                self._start(plan, (None,))
+            else:
+                self._crew.wake(self._paused.pop(plan.job_id))
+            return
         if self._under_way[plan.job_id]:
             return
-        if attempt.kill and end.code == STOPPED and self._begun[plan.job_id] < _MOST_ATTEMPTS:
+        if attempt.kill and is_tried_again:
             # It gave up unpaid before the place where it was to be killed.
             self._start(plan, (attempt.kill,))
         elif self._left[plan.job_id]:

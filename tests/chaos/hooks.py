@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,13 +16,14 @@ import httpx
 from blocks.archive import AvatarArchive
 from blocks.credentials import CometAPICredentials
 from blocks.kling.client import KlingClient
-from blocks.kling.models import AvatarRequest, KlingTask
+from blocks.kling.models import KlingTask
 from blocks.storage import local
 from blocks.storage.archive import Archive
 from blocks.storage.durable import take_name
 from blocks.storage.s3.writer import S3Writer
 from flows.tasks.connections import Connections
 from tests.chaos.plan import Boundary, Kill
+from tests.chaos.wire import Downloads, Posts, Reads
 
 _MARKS = {
     Boundary.BEFORE_INTENT: "creating intent",
@@ -37,10 +37,6 @@ _MARKS = {
     Boundary.CLIP_STORED: "creating sidecar",
     Boundary.PAUSED: "posting",
     Boundary.PAUSED_SENDING: "sending",
-}
-_SENT = {
-    "http11.send_request_body.started": "sending",
-    "http11.send_request_body.complete": "post left",
 }
 _WAIT_FOR_RIVAL = 4.0
 
@@ -94,13 +90,13 @@ class Hooks:
 
         def client(block: CometAPICredentials) -> KlingClient:
             made = get_client(block)
-            made._posts._transport = _Posts(made._posts._transport, self)
-            made._reads._transport = _Reads(made._reads._transport, self)
+            made._posts._transport = Posts(made._posts._transport, self.passed)
+            made._reads._transport = Reads(made._reads._transport, self.passed)
             return made
 
         def delivery(block: CometAPICredentials) -> httpx.AsyncClient:
             made = get_delivery(block)
-            made._transport = _Downloads(made._transport, self)
+            made._transport = Downloads(made._transport, self.passed)
             return made
 
         check_key = Connections.check_key
@@ -111,9 +107,9 @@ class Hooks:
 
         create = KlingClient.create
 
-        async def posting(client: KlingClient, request: AvatarRequest) -> KlingTask:
+        async def posting(client: KlingClient, *given: Any, **named: Any) -> KlingTask:
             self.passed("posting")
-            return await create(client, request)
+            return await create(client, *given, **named)
 
         patch.object(Connections, "check_key", met).start()
         patch.object(KlingClient, "create", posting).start()
@@ -158,70 +154,3 @@ def _what(key: str, data: bytes) -> str:
     if key.startswith("journal/"):
         return str(json.loads(data)["step"])
     return "sidecar" if key.startswith("clips/") else "proof"
-
-
-class _Watched(httpx.AsyncBaseTransport):
-    """A real transport whose requests and answers are noted."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, hooks: Hooks) -> None:
-        self._inner = inner
-        self.hooks = hooks
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _Posts(_Watched):
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions["trace"] = self._sent
-        response = await self._inner.handle_async_request(request)
-        response.stream = _Stream(
-            response.stream, ended=lambda: self.hooks.passed(f"answered {response.status_code}")
-        )
-        return response
-
-    async def _sent(self, event: str, _: dict[str, Any]) -> None:
-        if mark := _SENT.get(event):
-            self.hooks.passed(mark)
-
-
-class _Reads(_Watched):
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        # Task ids are decimal, our own names are not.
-        is_poll = request.url.path.rpartition("/")[2].isdecimal()
-        self.hooks.passed("polling" if is_poll else "looking up")
-        return response
-
-
-class _Downloads(_Watched):
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await self._inner.handle_async_request(request)
-        response.stream = _Stream(response.stream, chunk=lambda: self.hooks.passed("downloading"))
-        return response
-
-
-def _nothing() -> None:
-    """Do nothing."""
-
-
-class _Stream(httpx.AsyncByteStream):
-    def __init__(
-        self,
-        inner: Any,
-        *,
-        chunk: Callable[[], None] = _nothing,
-        ended: Callable[[], None] = _nothing,
-    ) -> None:
-        self._inner = inner
-        self._chunk = chunk
-        self._ended = ended
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._inner:
-            self._chunk()
-            yield chunk
-        self._ended()
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tests.chaos.audit import Account
-from tests.chaos.report import fired_faults, result, table, unexplained
+from tests.chaos.report import fired_faults, races_decided, result, table, unexplained
 from tests.chaos.stage import Options, Stage, staged
 
 Say = Callable[[str], object]
@@ -18,11 +18,15 @@ class Verdict:
 
     Attributes:
         sums: Jobs, kills, faults, charges and the rest, before a person decided anything.
+        kills: Kills and pauses by the name of their boundary.
+        races: How often two processes asked for the right to post and the journal said no to one.
         complaints: What is not as wanted.
     """
 
     sums: dict[str, int]
-    complaints: tuple[str, ...]
+    kills: dict[str, int]
+    races: int
+    complaints: list[str]
 
 
 def run_campaign(options: Options, say: Say) -> Verdict:
@@ -44,9 +48,12 @@ def run_campaign(options: Options, say: Say) -> Verdict:
         ]
         if sums["undecided"] and not options.unsafe:
             complaints += _after_decisions(stage, say)
-        say(f"{stage.campaign.processes} worker processes; {_named(fired)}")
+        races = races_decided(stage.campaign)
+        say(f"{stage.campaign.processes} worker processes; {races} races decided by the journal")
+        say(_named(fired))
         complaints += [f"unexpected end of {name}" for name in stage.campaign.broken]
-    return Verdict(sums, tuple(complaints))
+        kills = {str(boundary): count for boundary, count in stage.campaign.kills.items() if boundary}
+    return Verdict(sums, kills, races, complaints)
 
 
 def _wrong(sums: Mapping[str, int]) -> list[str]:

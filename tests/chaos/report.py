@@ -9,7 +9,6 @@ from tests.chaos.campaign import Campaign
 from tests.chaos.evidence import lost_answer, marks_of, spoiled_answer
 from tests.chaos.plan import PAUSES, Boundary
 from tests.chaos.services import Sandbox
-from tests.chaos.worker import trace_of
 
 
 def table(campaign: Campaign, accounts: Mapping[str, Account]) -> Iterator[str]:
@@ -54,12 +53,21 @@ def unexplained(
         for job_id, names in fired.items()
         if spoiled_answer(name.removeprefix("create ") for name in names if name.startswith("create "))
     }
-    for label, (plan, _) in campaign.attempts.items():
-        trace = trace_of(campaign.setup, label)
-        if trace.exists() and lost_answer(marks_of(trace.read_text())):
-            explained.add(plan.job_id)
+    explained |= {job_id for job_id, marks in _traces(campaign) if lost_answer(marks)}
     undecided = {job_id for job_id, account in accounts.items() if account.is_undecided}
     return sorted(undecided - explained)
+
+
+def races_decided(campaign: Campaign) -> int:
+    """Return how often the journal told a process that another one may post."""
+    return sum("too late for intent" in marks for _, marks in _traces(campaign))
+
+
+def _traces(campaign: Campaign) -> Iterator[tuple[str, list[str]]]:
+    for label, (plan, _) in campaign.attempts.items():
+        trace = campaign.setup.trace(label)
+        if trace.exists():
+            yield plan.job_id, marks_of(trace.read_text())
 
 
 def _line(name: str, kills: str, jobs: Iterable[Account]) -> str:

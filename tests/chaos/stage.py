@@ -12,9 +12,9 @@ from pathlib import Path
 from tests.chaos.campaign import Campaign
 from tests.chaos.crew import Crew
 from tests.chaos.plan import make_plans
-from tests.chaos.services import Sandbox, bucket, prefect_server, sandbox
+from tests.chaos.services import PrefectServer, Sandbox, bucket, prefect_server, sandbox
+from tests.chaos.setup import SLOW_SECONDS, Setup
 from tests.chaos.shelf import BucketShelf, FolderShelf, Shelf
-from tests.chaos.worker import SLOW_SECONDS, Setup
 
 # The S3 server of the tests answers one request at a time.
 _CLAIM_SECONDS = {"folder": 1.0, "s3": 3.0}
@@ -32,6 +32,7 @@ class Options:
         unsafe: The safety that is taken out to test the oracle; empty for none.
         archive: `folder` or `s3`.
         flows: Part of the jobs that run as real Prefect flows.
+        prefect_url: API of a Prefect server for them; one is started when empty.
         pauses: Whether processes are paused too, as by a machine that is suspended.
         at_once: Most worker processes at a time.
         minutes: After this long it is ended.
@@ -45,6 +46,7 @@ class Options:
     unsafe: str = ""
     archive: str = "folder"
     flows: float = 0.0
+    prefect_url: str = ""
     pauses: bool = False
     at_once: int = 16
     minutes: float = 15
@@ -76,7 +78,9 @@ def staged(options: Options) -> Iterator[Stage]:
         folder.mkdir(parents=True, exist_ok=True)
         provider = running.enter_context(sandbox(folder, lookup=options.answers, seconds=lifetime))
         archive, shelf = _archive(options, folder, lifetime, running)
-        flows = running.enter_context(prefect_server(folder)) if options.flows else None
+        flows = PrefectServer(options.prefect_url) if options.prefect_url else None
+        if options.flows and not flows:
+            flows = running.enter_context(prefect_server(folder))
         setup = Setup(
             folder=folder,
             base_url=provider.url,

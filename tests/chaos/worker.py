@@ -7,10 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from prefect.events.clients import NullEventsClient
@@ -24,11 +21,11 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from blocks import AvatarArchive, CometAPICredentials
+from blocks import AvatarArchive
 from blocks.errors import AvatarError, NeedsDecision
 from blocks.kling.delivery import Delivery
 from flows.avatar import generate_avatar
-from flows.reconcile import _collect_all
+from flows.reconcile import _collect_all, reconcile_jobs
 from flows.tasks import archive as archiving
 from flows.tasks import lookup, purchase, submit
 from flows.tasks.archive import archive_clip
@@ -41,72 +38,13 @@ from flows.tasks.request import Request
 from flows.tasks.submit import submit_job
 from flows.tasks.validate import check_request
 from tests.chaos.hooks import Hooks
-from tests.chaos.plan import FACE, VOICE, Kill, Plan
+from tests.chaos.plan import FACE, VOICE, Plan
+from tests.chaos.setup import Attempt, Setup
 from tests.chaos.unsafe import NO_INTENT, SHARED_CREATE, forget_intents
 
 DONE = 0
 UNDECIDED = 3
 STOPPED = 4
-
-CREATE_SECONDS = 2.0
-# A slow provider accepts after the client has given up, and before "not found" counts as "never bought".
-SLOW_SECONDS = CREATE_SECONDS + 0.7
-ABSENCE_SECONDS = 4.0
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all workers of a campaign share.
-
-    Attributes:
-        folder: Where traces and logs are written.
-        base_url: The sandbox.
-        archive: Fields of the archive's block.
-        lookup: What the credentials say about lookups.
-        claim_seconds: How long writing an intent may take.
-        unsafe: The safety that is taken out, if any.
-        prefect_url: API of the Prefect server for real flow runs.
-    """
-
-    folder: Path
-    base_url: str
-    archive: dict[str, Any]
-    lookup: Any = "yes"
-    claim_seconds: float = 1.0
-    unsafe: str = ""
-    prefect_url: str = ""
-
-    def credentials(self) -> CometAPICredentials:
-        """Return the credentials of an impatient account."""
-        return CometAPICredentials(
-            api_key="sandbox-key",
-            base_url=self.base_url,
-            lookup=self.lookup,
-            create_seconds=CREATE_SECONDS,
-            read_seconds=2,
-            clock_margin_seconds=0.2,
-            absence_seconds=ABSENCE_SECONDS,
-            wait_seconds=20,
-            first_poll_seconds=0.05,
-            render_factor=0,
-            poll_seconds=0.05,
-            deadline_minutes=0.5,
-        )
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One worker process.
-
-    Attributes:
-        label: Its name; its trace and log are named so.
-        kill: Where it dies.
-        rivals: Labels of the processes that run the same job at the same time, itself first.
-    """
-
-    label: str
-    kill: Kill | None = None
-    rivals: tuple[str, ...] = field(default=())
 
 
 def run_job(setup: Setup, plan: Plan, attempt: Attempt) -> int:
@@ -115,14 +53,18 @@ def run_job(setup: Setup, plan: Plan, attempt: Attempt) -> int:
     return _run(setup, attempt, work)
 
 
-def reconcile(setup: Setup, attempt: Attempt) -> int:
+def reconcile(setup: Setup, attempt: Attempt, *, is_flow: bool) -> int:
     """Look at every open job once; the reports go to a file beside the trace."""
 
     async def work() -> None:
-        async with connect(setup.credentials(), AvatarArchive(**setup.archive)) as connections:
-            reports = await _collect_all(connections, 8)
+        credentials, archive = setup.credentials(), AvatarArchive(**setup.archive)
+        if is_flow:
+            reports = await reconcile_jobs(credentials=credentials, store=archive)
+        else:
+            async with connect(credentials, archive) as connections:
+                reports = await _collect_all(connections, 8)
         answer = [(report.job_id, report.state) for report in reports]
-        reports_of(setup, attempt).write_text(json.dumps(answer))
+        setup.reports(attempt.label).write_text(json.dumps(answer))
 
     return _run(setup, attempt, work)
 
@@ -136,16 +78,6 @@ def decide(setup: Setup, attempt: Attempt, decisions: dict[str, Decision]) -> in
                 await decide_job(job_id, decision, connections, by=attempt.label)
 
     return _run(setup, attempt, work)
-
-
-def trace_of(setup: Setup, label: str) -> Path:
-    """Return where a worker writes how far it came."""
-    return setup.folder / f"{label}.trace"
-
-
-def reports_of(setup: Setup, attempt: Attempt) -> Path:
-    """Return where a worker that reconciles writes what it reports."""
-    return setup.folder / f"{attempt.label}.json"
 
 
 def _job(setup: Setup, plan: Plan, attempt: Attempt) -> Callable[[], Awaitable[None]]:
@@ -178,7 +110,7 @@ def _flow(setup: Setup, plan: Plan) -> Callable[[], Awaitable[None]]:
 def _run(setup: Setup, attempt: Attempt, work: Callable[[], Awaitable[None]]) -> int:
     logging.basicConfig(level=logging.INFO)
     hooks = Hooks(
-        trace_of(setup, attempt.label),
+        setup.trace(attempt.label),
         attempt.kill,
         tuple(setup.folder / f"{label}.here" for label in attempt.rivals),
         shares=setup.unsafe == SHARED_CREATE,

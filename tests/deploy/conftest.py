@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from blocks.sandbox.serve import running_sandbox
-from tests.deploy.stage import Stage, worker
+from tests.deploy.stage import Abandoned, Stage, kill, worker
 from tests.servers import prefect_server
 
 
@@ -29,7 +29,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "COMETAPI_POLL_SECONDS": "0.5",
             "COMETAPI_CLOCK_MARGIN_SECONDS": "0",
             "AVATAR_ARCHIVE_URL": str(archive),
-            "AVATAR_ZOMBIE_SECONDS": "60",
+            "AVATAR_ZOMBIE_SECONDS": "90",
             "AVATAR_CRASH_QUIET_SECONDS": "10",
             "AVATAR_CRASH_ATTEMPTS": "1",
         }
@@ -40,7 +40,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="session")
-def crew(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the worker that executes the runs of all tests."""
+def abandoned(stage: Stage) -> Abandoned:
+    """Kill a worker and the run that it executes, after the video was bought."""
+    with worker(stage, "doomed") as doomed:
+        flow_run_id = stage.buy(11)
+        kill(doomed.pid)
+    assert stage.run_of(flow_run_id)["state_name"] == "Running"
+    stage.sandbox.advance(3600)
+    return Abandoned(flow_run_id, stage.foreign("PENDING"))
+
+
+@pytest.fixture(scope="session")
+def crew(stage: Stage, abandoned: Abandoned) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the worker of all tests, started when it can no longer take the run that is to be abandoned."""
     with worker(stage, "crew") as process:
         yield process

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
@@ -25,7 +25,7 @@ SAMPLES = Path("blocks/sandbox/samples").absolute()
 FACE = str(SAMPLES / "portrait.png")
 VOICE = str(SAMPLES / "voice.mp3")
 POOL = "kling-avatar"
-_PATIENCE = 170.0
+_PATIENCE = 400.0
 T = TypeVar("T")
 
 
@@ -48,9 +48,7 @@ class Stage:
     first_report: str = ""
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(
-            base_url=self.environment["PREFECT_API_URL"], timeout=30, trust_env=False
-        )
+        self.client = httpx.Client(base_url=self.environment["PREFECT_API_URL"], timeout=30, trust_env=False)
 
     @property
     def ui(self) -> str:
@@ -77,7 +75,9 @@ class Stage:
 
     def start(self, name: str, **parameters: Any) -> str:
         """Create a run of a deployment; return its id."""
-        created = self.post(f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})
+        created = self.post(
+            f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters}
+        )
         return str(created["id"])
 
     def emit(self, event: str, payload: Mapping[str, Any], resource: Mapping[str, str]) -> str:
@@ -112,19 +112,62 @@ class Stage:
             done = found["state_type"] in {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
             return found if done and (not state or found["state_type"] == state) else None
 
-        return wait_for(look, lambda: f"{flow_run_id} is {self.run_of(flow_run_id)['state']}; {self.log_tail()}")
+        return wait_for(
+            look, lambda: f"{flow_run_id} is {self.run_of(flow_run_id)['state']}; {self.log_tail()}"
+        )
 
     def states(self, flow_run_id: str) -> list[str]:
         return [state["name"] for state in self.get(f"/flow_run_states/?flow_run_id={flow_run_id}")]
 
+    def foreign(self, state: str) -> str:
+        """Create a run that is none of ours."""
+        flow = self.post("/flows/", {"name": "foreign"})
+        created = self.post("/flow_runs/", {"flow_id": flow["id"], "state": {"type": state}})
+        return str(created["id"])
+
     def charges(self) -> int:
         return len(self.sandbox.ledger()["charges"])
 
-    def clips(self) -> int:
-        return len(list(self.archive.glob("clips/*/*.mp4")))
+    def clip_of(self, flow_run_id: str) -> Path:
+        """Wait until the job that a run submitted is archived; return the clip."""
+        run_resource = f"prefect.flow-run.{flow_run_id}"
+
+        def look() -> Path | None:
+            jobs = {
+                event["resource"]["prefect.resource.id"]
+                for event in self.events("kling-avatar.job.submitted")
+                if run_resource in {related["prefect.resource.id"] for related in event["related"]}
+            }
+            for event in self.events("kling-avatar.job.archived"):
+                if event["resource"]["prefect.resource.id"] in jobs:
+                    return Path(event["payload"]["clip"].removeprefix("file://"))
+            return None
+
+        return wait_for(look, self.log_tail)
+
+    def buy(self, take: int) -> str:
+        """Start a run and wait until its video is bought; it goes on rendering for an hour."""
+        charges = self.charges()
+        self.sandbox.set(render_seconds=3600)
+        flow_run_id = self.start("generate-avatar", image=FACE, audio=VOICE, take=take)
+        wait_for(lambda: self.charges() > charges, self.log_tail)
+        self.sandbox.set(render_seconds=0.5)
+        return flow_run_id
 
     def log_tail(self) -> str:
         return "\n".join(log.read_text()[-1500:] for log in self.folder.glob("worker*.log"))
+
+
+class Abandoned(NamedTuple):
+    """Runs whose processes are gone.
+
+    Attributes:
+        flow_run_id: One of ours; its video is bought and rendered.
+        foreign_id: One of another project.
+    """
+
+    flow_run_id: str
+    foreign_id: str
 
 
 def wait_for(look: Callable[[], T | None], story: Callable[[], str] = str) -> T:
@@ -143,7 +186,11 @@ def worker(stage: Stage, name: str) -> Iterator[subprocess.Popen[bytes]]:
     folder = stage.folder / name
     folder.mkdir()
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", name]
-    environment = {**stage.environment, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_WORKER_PREFETCH_SECONDS": "1"}
+    environment = {
+        **stage.environment,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_PREFETCH_SECONDS": "1",
+    }
     with (
         (stage.folder / f"worker-{name}.log").open("w") as log,
         subprocess.Popen(

@@ -14,9 +14,12 @@ from blocks import AvatarArchive, CometAPICredentials
 from blocks.errors import InvalidRequest
 from blocks.kling.models import KlingTask
 from blocks.sandbox.serve import RunningSandbox
+from blocks.storage.journal import Entry
 from flows.batch import generate_avatars, main
 from flows.tasks import rows
 from flows.tasks.batch import Batch
+from flows.tasks.connections import Connections
+from flows.tasks.poll import poll
 from flows.tasks.results import SHOWN_ROWS, NotAllArchived, RowResult, table
 from tests.flows.desk import bought, newest_table, put_text, results_beside, write_manifest
 
@@ -214,12 +217,10 @@ async def test_an_unexpected_error_of_a_row_stops_no_other_and_is_not_quoted(
     monkeypatch: pytest.MonkeyPatch,
     error: BaseException,
 ) -> None:
-    poll = rows.poll
-
-    async def fails_for_one(entry: object, connections: object) -> KlingTask:
-        if getattr(entry, "job", {}).get("prompt") == "bad":
+    async def fails_for_one(entry: Entry, connections: Connections) -> KlingTask:
+        if entry.job["prompt"] == "bad":
             raise error
-        return await poll(entry, connections)  # type: ignore[arg-type]  # passed on as it came
+        return await poll(entry, connections)
 
     monkeypatch.setattr(rows, "poll", fails_for_one)
     manifest = write_manifest(tmp_path / "in", "kim.png,kim.mp3,bad", "kim.png,kim.mp3,good")

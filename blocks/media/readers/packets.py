@@ -83,7 +83,7 @@ def codec_name(stream: AudioStream | VideoStream) -> str:
 def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
     """Read every packet of `streams` and add them up; a read error counts as cut off."""
     tracks = {stream.index: Track() for stream in streams}
-    lengths: dict[int, Counter[int]] = {stream.index: Counter() for stream in streams}
+    lengths = {stream.index: Lengths() for stream in streams}
     try:
         for packet in container.demux(*streams):
             if packet.size:
@@ -91,17 +91,39 @@ def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
                 track.packets += 1
                 track.cut_off = track.cut_off or packet.is_corrupt
                 track.last = bytes(packet)
-                lengths[packet.stream_index][max(packet.duration or 0, 0)] += 1
+                lengths[packet.stream_index].add(packet.dts, packet.duration)
     except av.error.InvalidDataError:
         for track in tracks.values():
             track.cut_off = True
     for stream in streams:
-        tracks[stream.index].seconds = float(_sum(lengths[stream.index]) * (stream.time_base or 0))
+        tracks[stream.index].seconds = lengths[stream.index].total() * float(stream.time_base or 0)
     return [tracks[stream.index] for stream in streams]
 
 
-def _sum(lengths: Counter[int]) -> int:
-    # FFmpeg leaves out the length of single packets where fragments begin or end.
-    missing = lengths.pop(0, 0)
-    usual = lengths.most_common(1)[0][0] if lengths else 0
-    return sum(length * count for length, count in lengths.items()) + missing * usual
+class Lengths:
+    """Adds up the lengths of a track's packets, some of which may not tell theirs."""
+
+    def __init__(self) -> None:
+        self._known: Counter[int] = Counter()
+        self._missing = 0
+        self._first: int | None = None
+        self._last = 0
+
+    def add(self, start: int | None, length: int | None) -> None:
+        """Add a packet by when it starts and how long it lasts, as far as it tells."""
+        if length is not None and length > 0:
+            self._known[length] += 1
+        else:
+            self._missing += 1
+        if start is not None:
+            self._first = start if self._first is None else self._first
+            self._last = start
+
+    def total(self) -> float:
+        """Return the length of all: what is not told is as usual, or, if nothing is, as the starts say."""
+        if self._known:
+            usual = self._known.most_common(1)[0][0]
+            return sum(length * count for length, count in self._known.items()) + self._missing * usual
+        if self._first is None or self._missing < 2:
+            return 0
+        return (self._last - self._first) * self._missing / (self._missing - 1)

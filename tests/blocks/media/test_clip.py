@@ -31,11 +31,11 @@ async def rejection(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("layout", samples.MP4_LAYOUTS)
-@pytest.mark.parametrize("media_bytes", [0, 2_000, 1024 * 1024])
+@pytest.mark.parametrize("media_bytes", [2_000, 1024 * 1024])
 async def test_the_facts_are_those_of_the_whole_file(
     layout: str, media_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether all, some or none of the media data was kept."""
+    """Whether all or only the first of the media data was kept."""
     data = samples.clip(layout)
     monkeypatch.setattr("blocks.media.clip.BoxWalker", lambda: BoxWalker(media_bytes=media_bytes))
     facts = await inspected(data)
@@ -70,7 +70,7 @@ async def test_the_facts_are_those_of_the_whole_file(
     assert facts.audio_seconds == pytest.approx(2, abs=0.05)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(samples.clip())), max_size=20))
 async def test_the_chunking_makes_no_difference(cuts: list[int]) -> None:
     data = samples.clip()

@@ -20,7 +20,7 @@ from blocks.media import (
 )
 from tests.blocks.media import samples
 
-CHANGES = 40
+CHANGES = 15
 
 
 def mutations(data: bytes, seed: int) -> Iterator[bytes]:

@@ -1,0 +1,1 @@
+"""Tests; the path mirrors the source."""

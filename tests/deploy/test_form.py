@@ -1,0 +1,92 @@
+"""What people see in Prefect's UI."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from prefect.utilities.callables import parameter_schema
+
+from flows.avatar import generate_avatar
+from flows.decide import decide
+from flows.reconcile import reconcile_jobs
+from flows.requested import request_avatar
+from flows.upkeep import alert, retry_crashed
+from tests.deploy.stage import FACE, VOICE, Stage, wait_for
+
+# A busy machine needs a minute to start a process.
+pytestmark = pytest.mark.timeout(900)
+
+_CHROMIUM = Path("/usr/bin/chromium")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_SECONDS = 1000.0
+
+
+@pytest.mark.parametrize(
+    "flow", [generate_avatar, decide, reconcile_jobs, request_avatar, retry_crashed, alert], ids=str
+)
+def test_each_parameter_has_a_title_help_and_no_secret(flow: Any) -> None:
+    schema = parameter_schema(flow)
+    for name, shown in schema.properties.items():
+        assert shown["title"] != name
+        assert shown["description"]
+        assert shown.get("format") != "password"
+
+
+def test_a_direct_call_takes_none_and_blank_for_what_is_optional() -> None:
+    given = generate_avatar.validate_parameters({"image": "a", "audio": None, "audio_id": "", "name": "n"})
+    assert (given["audio"], given["audio_id"], given["name"]) == (None, None, "n")
+
+
+@pytest.fixture
+def page(stage: Stage, tmp_path: Path) -> Iterator[Page]:
+    if not _CHROMIUM.exists():
+        pytest.skip(f"there is no {_CHROMIUM}: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1500})
+        page.set_default_timeout(60 * _SECONDS)
+        yield page
+        browser.close()
+
+
+def test_the_run_form_refuses_a_bad_value_and_starts_a_good_one(
+    stage: Stage, crew: subprocess.Popen[bytes], page: Page, tmp_path: Path
+) -> None:
+    before = {run["id"] for run in stage.runs("generate-avatar")}
+    page.goto(f"{stage.ui}/v2/deployments/deployment/{stage.deployment('generate-avatar')['id']}/run")
+    page.get_by_label("Portrait").fill(FACE)
+    page.get_by_label("Voice clip").fill(VOICE)
+    page.get_by_label("Prompt").fill("x" * 2501)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_text("is too long").first).to_be_visible(timeout=60 * _SECONDS)
+    page.screenshot(path=tmp_path / "refused.png")
+    assert {run["id"] for run in stage.runs("generate-avatar")} == before
+    page.get_by_label("Prompt").fill("A person nods.")
+    page.get_by_label("Take").fill("21")
+    page.get_by_role("combobox", name="Select a block").first.or_(
+        page.get_by_role("button", name="Select a block").first
+    ).first.click()
+    page.get_by_role("option", name="default").click()
+    page.screenshot(path=tmp_path / "filled.png")
+    page.get_by_role("button", name="Submit").click()
+    [made] = wait_for(lambda: [run for run in stage.runs("generate-avatar") if run["id"] not in before])
+    page.goto(f"{stage.ui}/v2/runs/flow-run/{made['id']}")
+    expect(page.get_by_text("Completed").first).to_be_visible(timeout=150 * _SECONDS)
+    page.screenshot(path=tmp_path / "completed.png")
+    ended = stage.ended(made["id"])
+    assert (ended["state_name"], ended["parameters"]["take"]) == ("Completed", 21)
+    assert "block_document_id" in ended["parameters"]["credentials"]["$ref"]
+    assert stage.clip_of(made["id"]).stat().st_size > 0

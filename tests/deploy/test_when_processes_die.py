@@ -1,0 +1,59 @@
+"""Processes are really killed; nothing is paid twice and nothing that was paid for is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.deploy.stage import Abandoned, Stage, process_of, seconds_between, show, wait_for
+
+# A busy machine needs a minute to start a process.
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_a_run_is_found_and_finished_when_its_worker_was_killed(
+    stage: Stage, abandoned: Abandoned, crew: subprocess.Popen[bytes]
+) -> None:
+    ended = stage.ended(abandoned.flow_run_id, "COMPLETED")
+    assert stage.clip_of(abandoned.flow_run_id).stat().st_size > 0
+    turns = [name for name in stage.states(abandoned.flow_run_id) if name in {"Crashed", "AwaitingRetry"}]
+    assert turns == ["Crashed", "AwaitingRetry"]
+    assert stage.run_of(abandoned.foreign_id)["state_name"] == "Pending"
+    bought = [charge["external_task_id"] for charge in stage.sandbox.ledger()["charges"]]
+    assert len(bought) == len(set(bought))
+    show("worker killed", seconds=seconds_between(ended["start_time"], ended["end_time"]))
+
+
+def test_a_run_that_crashes_too_often_is_left_and_a_person_is_told(
+    stage: Stage, crew: subprocess.Popen[bytes]
+) -> None:
+    """The flow's process dies twice, one restart is allowed; what it had bought is collected all the same."""
+    foreign = stage.foreign("CRASHED")
+    flow_run_id = stage.buy(12)
+    charges = stage.charges()
+    os.kill(process_of(flow_run_id, crew.pid), signal.SIGKILL)
+    wait_for(lambda: _runs_again(stage, flow_run_id), stage.log_tail)
+    os.kill(process_of(flow_run_id, crew.pid), signal.SIGKILL)
+    told = wait_for(lambda: _about(stage, flow_run_id), lambda: str(stage.states(flow_run_id)))
+    assert "crashed again after 1 restarts and was left" in stage.ended(told["id"])["state"]["message"]
+    assert stage.states(flow_run_id).count("AwaitingRetry") == 1
+    assert stage.run_of(flow_run_id)["state_name"] == "Crashed"
+    assert stage.states(foreign) == ["Crashed"]
+    stage.sandbox.advance(3600)
+    assert stage.ended(stage.start("reconcile-jobs"))["state_type"] == "COMPLETED"
+    assert stage.clip_of(flow_run_id).stat().st_size > 0
+    assert stage.charges() == charges
+
+
+def _runs_again(stage: Stage, flow_run_id: str) -> bool:
+    found = stage.run_of(flow_run_id)
+    return bool(found["run_count"] == 2 and found["state_name"] == "Running")
+
+
+def _about(stage: Stage, flow_run_id: str) -> Any:
+    name = stage.run_of(flow_run_id)["name"]
+    return next((each for each in stage.runs("alert") if name in each["name"]), None)
