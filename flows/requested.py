@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from prefect import flow
@@ -62,10 +63,12 @@ def _refuse_faults(wanted: dict[str, Any], schema: dict[str, Any]) -> None:
     known = schema.get("properties", {})
     faults = [Fault(name, "unknown", f"one of {', '.join(known)}") for name in wanted if name not in known]
     faults += [
-        Fault(
-            ".".join(str(part) for part in error.path) or "payload", error.message[:200], "see the Run form"
-        )
+        Fault(_where(error.path), error.message[:200], "what its Run form takes")
         for error in faults_in(wanted, schema)
     ]
     if faults:
         raise InvalidRequest(tuple(faults))
+
+
+def _where(path: Iterable[str | int]) -> str:
+    return ".".join(str(part) for part in path) or "payload"

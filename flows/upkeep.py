@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact
@@ -35,25 +36,37 @@ async def retry_crashed(
     """
     async with get_client() as client:
         run = await client.read_flow_run(UUID(flow_run_id.rpartition(".")[2]))
-        restarts = sum(_is_restart(state) for state in await client.read_flow_run_states(run.id))
+        states = sorted(await client.read_flow_run_states(run.id), key=lambda state: state.timestamp)
+        restarts = sum(_is_restart(state) for state in states)
         if run.state is None or not run.state.is_crashed():
             return _end(Completed(message=f"{run.name} is {run.state_name} by now and was left alone"))
+        if waiting := _was_waiting(states):
+            return _end(await _set(client, run, waiting, f"waits for a person again: {waiting.name}"))
         if restarts >= attempts:
             return _end(_leave(run, restarts))
-        return _end(await _restart(client, run, f"{restarts + 1} of {attempts}"))
+        which = f"{restarts + 1} of {attempts}"
+        again: State = AwaitingRetry(message=f"{_RESTART}, {which}")
+        return _end(await _set(client, run, again, f"was started again: {which}"))
 
 
 def _is_restart(state: State) -> bool:
     return state.type == StateType.SCHEDULED and (state.message or "").startswith(_RESTART)
 
 
-async def _restart(client: PrefectClient, run: FlowRun, which: str) -> State:
+def _was_waiting(states: list[State]) -> State | None:
+    """Return the state of a run that waited for a person when a late heartbeat made it look lost."""
+    earlier = [state for state in states if not state.is_crashed()]
+    return earlier[-1] if earlier and earlier[-1].is_paused() else None
+
+
+async def _set(client: PrefectClient, run: FlowRun, state: State, story: str) -> State:
+    wanted: State = state.model_copy(update={"id": uuid4(), "timestamp": datetime.now(UTC)})
     answer: OrchestrationResult[None] = await client.set_flow_run_state(
-        run.id, AwaitingRetry(message=f"{_RESTART}, {which}")
+        run.id, wanted, force=state.is_paused()
     )
     if answer.status is SetStateStatus.ACCEPT:
-        return Completed(message=f"{run.name} was started again: {which}")
-    return Failed(message=f"{run.name} could not be started again: {answer.status.value}")
+        return Completed(message=f"{run.name} {story}")
+    return Failed(message=f"{run.name} could not be changed: {answer.status.value}")
 
 
 def _leave(run: FlowRun, restarts: int) -> State:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 from prefect.filesystems import LocalFileSystem
 from prefect.settings import (
+    PREFECT_API_TLS_INSECURE_SKIP_VERIFY,
     PREFECT_DEFAULT_RESULT_STORAGE_BLOCK,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_LOGGING_TO_API_ENABLED,
     PREFECT_SERVER_ANALYTICS_ENABLED,
     get_current_settings,
     temporary_settings,
@@ -25,6 +27,9 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         PREFECT_LOCAL_STORAGE_PATH: results,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
         PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        PREFECT_LOGGING_TO_API_ENABLED: False,
+        # The server is on plain http; otherwise each client reads all certificates first.
+        PREFECT_API_TLS_INSECURE_SKIP_VERIFY: True,
     }
     # Imported late: it brings Prefect's whole server along, which most tests do without.
     harness = importlib.import_module("prefect.testing.utilities").prefect_test_harness

@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
 from fsspec import get_filesystem_class
 from fsspec.core import url_to_fs
@@ -61,36 +60,26 @@ class Driver:
 
     @property
     def files(self) -> Any:
-        """The driver's file system; some drivers connect when they are made, so it is made on first use."""
-        with self._opening:
-            if self._opened is None:
-                files, root = self._open()
-                files.dircache = DirCache(use_listings_cache=False)
-                self._opened = files, root.rstrip("/")
-            return self._opened[0]
+        """The driver's file system."""
+        return self._connect()[0]
 
     @property
-    def _root(self) -> str:
-        return self._opened[1] if self.files and self._opened else ""
+    def root(self) -> str:
+        """The driver's path of the archive."""
+        return self._connect()[1]
 
     def place(self, key: str) -> str:
         """Return the driver's path of `key`."""
-        if set(key) & set("*?[]"):
-            raise ValueError(f"{key[:80]!r} has a character that drivers take for a pattern")
-        return f"{self._root}/{check_key(key)}"
+        return f"{self.root}/{key}"
 
-    def new_part(self) -> str:
-        """Return a path for an object that is not finished."""
-        return f"{self._root}/{RESERVED[0]}{uuid4().hex}.part"
+    def open_new(self, key: str) -> Any:
+        """Open a new object for writing."""
+        self._make_parent(self.place(key))
+        return self.files.open(self.place(key), "wb")
 
-    def open_part(self, part: str) -> Any:
-        """Open an unfinished object for writing."""
-        self._make_parent(part)
-        return self.files.open(part, "wb")
-
-    def check_size(self, part: str, size: int) -> None:
-        """Check that all bytes of an unfinished object arrived."""
-        found = self.files.info(part)["size"]
+    def check_size(self, key: str, size: int) -> None:
+        """Check that all bytes of an object arrived."""
+        found = self.files.info(self.place(key))["size"]
         if found != size:
             raise StorageUnavailable(f"{self.url} kept {found} of {size} bytes that were written")
 
@@ -119,10 +108,10 @@ class Driver:
         """Write an object, replacing what is there."""
         self._put(self.place(key), data, "overwrite")
 
-    def delete(self, path: str) -> None:
-        """Remove the object at a driver's path; it may be absent."""
+    def delete(self, key: str) -> None:
+        """Remove the object; it may be absent."""
         try:
-            self.files.rm_file(path)
+            self.files.rm_file(self.place(key))
         except FileNotFoundError:
             return
 
@@ -135,13 +124,13 @@ class Driver:
         return int(about["size"]) if about["type"] == "file" else None
 
     def move(self, part: str, key: str, *, replace: bool) -> bool:
-        """Give a finished object its key; `False` when the key is taken and it must not be replaced."""
+        """Give a finished object its key; `False` when the key is taken and must not be replaced."""
         path = self.place(key)
         with self._moving:
             if not replace and self.files.exists(path):
                 return False
             self._make_parent(path)
-            self.files.mv(part, path)
+            self.files.mv(self.place(part), path)
         return True
 
     def find(self, prefix: str) -> list[Found]:
@@ -159,7 +148,7 @@ class Driver:
             key for key, _, modified in self._list(RESERVED[0]) if modified is not None and modified < limit
         ]
         for key in sorted(old):
-            self.delete(f"{self._root}/{key}")
+            self.delete(key)
         return sorted(old)
 
     def link(self, key: str, seconds: int) -> str:
@@ -170,12 +159,21 @@ class Driver:
             return f"{self.url.rstrip('/')}/{key}"
         return address
 
+    def _connect(self) -> tuple[Any, str]:
+        """Make the file system on first use, because some drivers connect when they are made."""
+        with self._opening:
+            if self._opened is None:
+                files, root = self._open()
+                files.dircache = DirCache(use_listings_cache=False)
+                self._opened = files, root.rstrip("/")
+            return self._opened
+
     def _is_exclusive(self) -> bool:
         if self._protocol not in _EXCLUSIVE_PROTOCOLS:
             return False
         with self._deciding:
             if self._proven is None:
-                proof = f"{self._root}/{_PROOF_KEY}"
+                proof = self.place(_PROOF_KEY)
                 self._proven = not self._create(proof, _PROOF) or not self._create(proof, _PROOF)
             return self._proven
 
@@ -196,14 +194,25 @@ class Driver:
             self.files.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     def _list(self, prefix: str) -> Iterator[tuple[str, int, float | None]]:
-        folder = f"{self._root}/{prefix}".rpartition("/")[0]
+        folder = f"{self.root}/{prefix}".rpartition("/")[0]
         try:
             found = self.files.find(folder, detail=True)
         except FileNotFoundError:
             return
         for path, about in found.items():
-            if path.startswith(f"{self._root}/"):
-                yield path.removeprefix(f"{self._root}/"), int(about["size"] or 0), _modified(about)
+            if path.startswith(f"{self.root}/"):
+                yield path.removeprefix(f"{self.root}/"), int(about["size"] or 0), _modified(about)
+
+
+def check_plain_key(key: str) -> str:
+    """Return `key` if it is clean and has no character that drivers take for a pattern.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if set(key) & set("*?[]"):
+        raise ValueError(f"{key[:80]!r} has a character that drivers take for a pattern")
+    return check_key(key)
 
 
 def _modified(about: Mapping[str, Any]) -> float | None:

@@ -7,10 +7,11 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from blocks.errors import AvatarError, StorageUnavailable
-from blocks.storage.driver import Driver
-from blocks.storage.keys import check_prefix
+from blocks.storage.driver import Driver, check_plain_key
+from blocks.storage.keys import RESERVED, check_prefix
 from blocks.storage.shield import to_the_end
 from blocks.storage.store import Found, Writer
 
@@ -46,7 +47,7 @@ class FilesystemStore:
 
     async def read(self, key: str) -> bytes | None:
         """Return the whole object, or `None` when it is absent."""
-        return await self._run(key, self._driver.read, key)
+        return await self._run(check_plain_key(key), self._driver.read, key)
 
     async def create(self, key: str, data: bytes) -> bool:
         """Create an object if and only if it is absent, where the place is known to refuse a second time.
@@ -54,15 +55,15 @@ class FilesystemStore:
         Raises:
             NoExclusiveCreate: It is not, and the owner did not say that there is a single worker.
         """
-        return await self._run(key, self._driver.create, key, data)
+        return await self._run(check_plain_key(key), self._driver.create, key, data)
 
     async def replace(self, key: str, data: bytes) -> None:
         """Write an object, replacing what is there."""
-        await self._run(key, self._driver.replace, key, data)
+        await self._run(check_plain_key(key), self._driver.replace, key, data)
 
     async def delete(self, key: str) -> None:
         """Remove the object; it may be absent."""
-        await self._run(key, lambda: self._driver.delete(self._driver.place(key)))
+        await self._run(check_plain_key(key), self._driver.delete, key)
 
     async def find(self, prefix: str) -> AsyncIterator[Found]:
         """List the objects whose key starts with `prefix`, in order of their keys; holds the whole list."""
@@ -71,7 +72,7 @@ class FilesystemStore:
 
     async def size(self, key: str) -> int | None:
         """Return the bytes of the object, or `None` when it is absent."""
-        return await self._run(key, self._driver.size, key)
+        return await self._run(check_plain_key(key), self._driver.size, key)
 
     async def chunks(self, key: str) -> AsyncIterator[bytes]:
         """Stream an object that exists, in pieces of at most 1 MiB."""
@@ -89,7 +90,7 @@ class FilesystemStore:
     @asynccontextmanager
     async def writer(self, key: str) -> AsyncIterator[Writer]:
         """Open a new object for streaming; leaving without `publish` removes what was written."""
-        writer = _FilesystemWriter(self._driver, self._finish, key)
+        writer = _FilesystemWriter(self._driver, self._finish, check_plain_key(key))
         try:
             yield writer
         finally:
@@ -101,7 +102,7 @@ class FilesystemStore:
 
     async def link(self, key: str, seconds: int) -> str:
         """Return a signed address where the driver can sign, otherwise the URL of the object."""
-        return await self._run(key, self._driver.link, key, seconds)
+        return await self._run(check_plain_key(key), self._driver.link, key, seconds)
 
     async def close(self) -> None:
         """Do nothing: drivers close their connections when they are dropped."""
@@ -115,10 +116,9 @@ class FilesystemStore:
     async def _explain(self, key: str, work: Coroutine[Any, Any, Answer]) -> Answer:
         try:
             return await work
-        except (AvatarError, ValueError, RuntimeError):
+        except AvatarError:
             raise
-        except Exception as error:
-            # What a driver says may hold signed addresses, so it goes neither into the text nor the trace.
+        except Exception as error:  # noqa: BLE001 - drivers raise anything; they may put signed addresses into it
             number = getattr(error, "errno", None)
             reason = os.strerror(number) if isinstance(number, int) else type(error).__name__
             raise StorageUnavailable(f"{self.url} failed at {key!r}: {reason}") from None
@@ -131,8 +131,7 @@ class _FilesystemWriter:
         self._driver = driver
         self._finish = finish
         self._key = key
-        driver.place(key)
-        self._part = driver.new_part()
+        self._part = f"{RESERVED[0]}{uuid4().hex}.part"
         self._file: Any = None
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
@@ -141,6 +140,7 @@ class _FilesystemWriter:
 
     async def write(self, chunk: bytes) -> None:
         """Append `chunk`."""
+        self._check_whole()
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
         if self._gathered_bytes >= _PIECE_BYTES:
@@ -148,12 +148,14 @@ class _FilesystemWriter:
 
     async def publish(self) -> bool:
         """Make the object visible, whole, under its key; `False` when the key was taken."""
+        self._check_whole()
         published: bool = await self._finish(self._key, self._move, self._key, False)
         return published
 
     async def set_aside(self, key: str) -> None:
         """Make the object visible under another `key`, replacing what is there."""
-        await self._finish(key, self._move, key, True)
+        self._check_whole()
+        await self._finish(check_plain_key(key), self._move, key, True)
 
     def discard(self) -> None:
         """Remove the unfinished object; one that cannot be removed is left for the sweep."""
@@ -164,12 +166,14 @@ class _FilesystemWriter:
         with suppress(Exception):
             self._driver.delete(self._part)
 
-    def _flush(self) -> None:
+    def _check_whole(self) -> None:
         if self._is_torn:
             raise RuntimeError("a write failed, so the object is not whole")
+
+    def _flush(self) -> None:
         self._is_torn = True
         if self._file is None:
-            self._file = self._driver.open_part(self._part)
+            self._file = self._driver.open_new(self._part)
         data = b"".join(self._gathered)
         self._gathered.clear()
         self._gathered_bytes = 0

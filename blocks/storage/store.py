@@ -36,14 +36,21 @@ class Writer(Protocol):
         """
 
     async def set_aside(self, key: str) -> None:
-        """Publish what was written under another `key` instead, replacing what is there."""
+        """Publish what was written under another `key` instead, replacing what is there.
+
+        A store that would need room on this machine for it, and has none, keeps the beginning only.
+        """
 
 
 class Store(Protocol):
     """A place that holds objects under relative keys such as `journal/ab/cd.json`.
 
-    Every method raises `blocks.errors.StorageUnavailable` when the place does not answer or refuses;
-    absent objects are not an error. Nothing is cached: each answer is fresh.
+    Every method raises `blocks.errors.StorageUnavailable` when the place does not answer or refuses, and
+    `ValueError` for a key that is not clean or lies under `parts/` or `capabilities/`, which stores keep for
+    themselves. Absent objects are not an error. Nothing is cached: each answer is fresh.
+
+    Attributes:
+        url: Where it is, without secrets and without a slash at the end.
     """
 
     url: str

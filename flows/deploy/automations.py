@@ -20,6 +20,7 @@ from flows.deploy.report import Result
 
 _TAG = ResourceSpecification.model_validate({"prefect.resource.id": "prefect.tag.kling-avatar"})
 _RUNS = ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"})
+_ZOMBIES = "kling-avatar: zombies"
 _SOMETHING = {"prefect.flow-run.*"}
 
 
@@ -71,8 +72,10 @@ async def set_up_automations(client: PrefectClient, patience: Patience) -> Async
         _crashed(ids["retry-crashed"], patience),
         _left(ids["alert"]),
     ]
-    # The last one does not watch itself, or its own failure would go round in circles.
-    wanted.append(_failed_actions(ids["alert"], [each.name for each in wanted]))
+    # Not itself: its own failure would go round in circles. Not the zombies: a heartbeat that arrives after
+    # the end of its run makes it fire, and the server rightly refuses to change a run that has ended.
+    watched = [each.name for each in wanted if each.name != _ZOMBIES]
+    wanted.append(_failed_actions(ids["alert"], watched))
     for each in wanted:
         yield await _apply(each, client)
 
@@ -114,7 +117,7 @@ def _requested(deployment: UUID) -> AutomationCore:
 
 def _zombies(patience: Patience) -> AutomationCore:
     return AutomationCore(
-        name="kling-avatar: zombies",
+        name=_ZOMBIES,
         description="A run that began and was not heard of again has lost its process: it has crashed.",
         trigger=EventTrigger(
             match=_RUNS,

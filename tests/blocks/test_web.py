@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -37,11 +38,12 @@ async def redirect(request: Request) -> Response:
     return Response(status_code=302, headers={"location": request.query_params["to"]})
 
 
-async def loop(request: Request) -> Response:
-    return RedirectResponse(f"/loop?n={int(request.query_params.get('n', '0')) + 1}")
+async def hops(request: Request) -> Response:
+    left = request.path_params["left"]
+    return RedirectResponse(f"/hops/{left - 1}") if left else Response("there")
 
 
-APP = Starlette(routes=[Route("/echo", echo), Route("/redirect", redirect), Route("/loop", loop)])
+APP = Starlette(routes=[Route("/echo", echo), Route("/redirect", redirect), Route("/hops/{left:int}", hops)])
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +111,11 @@ async def test_a_redirect_within_the_allowed_host_is_followed(port: int) -> None
     assert answer.json()["path"] == "/echo"
 
 
-async def test_three_redirects_are_enough(port: int) -> None:
+async def test_three_redirects_are_followed_and_a_fourth_is_not(port: int) -> None:
     async with guarded_client(["127.0.0.1"]) as client:
+        assert (await client.get(f"http://127.0.0.1:{port}/hops/3")).text == "there"
         with pytest.raises(httpx.TooManyRedirects):
-            await client.get(f"http://127.0.0.1:{port}/loop")
+            await client.get(f"http://127.0.0.1:{port}/hops/4")
 
 
 async def test_the_guarded_client_does_not_keep_connections(port: int) -> None:
@@ -129,6 +132,19 @@ async def test_proxies_of_the_environment_are_not_used(port: int, monkeypatch: p
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with guarded_client(["127.0.0.1"]) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/echo")).status_code == 200
+
+
+async def test_passwords_of_the_environment_are_not_sent(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passwords = tmp_path / "netrc"
+    passwords.write_text("machine 127.0.0.1 login somebody password hidden\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(passwords))
+    async with guarded_client(["127.0.0.1"]) as client:
+        headers = (await client.get(f"http://127.0.0.1:{port}/echo")).json()["headers"]
+
+    assert "authorization" not in headers
 
 
 async def test_queries_stay_out_of_the_log_also_after_a_redirect(

@@ -49,6 +49,21 @@ def test_a_run_that_crashes_too_often_is_left_and_a_person_is_told(
     assert stage.charges() == charges
 
 
+def test_a_run_that_waits_for_a_person_is_not_started_again(
+    stage: Stage, crew: subprocess.Popen[bytes]
+) -> None:
+    """A heartbeat that arrives after the run was suspended makes it look lost; the form must survive that."""
+    details = {"pause_timeout": "2099-01-01T00:00:00Z", "pause_key": "doubt", "pause_reschedule": True}
+    waiting = {"type": "PAUSED", "name": "Suspended", "state_details": details}
+    flow_run_id = stage.foreign("RUNNING")
+    for state in (waiting, {"type": "CRASHED", "name": "Crashed"}):
+        stage.post(f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": True})
+    ended = stage.ended(stage.start("retry-crashed", flow_run_id=flow_run_id))
+    assert ended["state_type"] == "COMPLETED", ended["state"]
+    found = stage.run_of(flow_run_id)["state"]
+    assert (found["name"], found["state_details"]["pause_key"]) == ("Suspended", "doubt")
+
+
 def _runs_again(stage: Stage, flow_run_id: str) -> bool:
     found = stage.run_of(flow_run_id)
     return bool(found["run_count"] == 2 and found["state_name"] == "Running")

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from prefect.events.clients import AssertingEventsClient
+from prefect.events.worker import EventsWorker
 
 from blocks.errors import NeedsDecision
 from blocks.sandbox.faults import FAULTS
@@ -14,6 +16,9 @@ from blocks.storage.journal import Step
 from tests.blocks.media.samples import mp3
 from tests.flows.fault_table import CASES, Case
 from tests.flows.trials import Trial, try_all
+
+
+pytestmark = pytest.mark.timeout(600)
 
 
 def of(cases: Iterable[Case]) -> pytest.MarkDecorator:
@@ -32,7 +37,11 @@ def trials(
         for item in request.session.items
         if item.path == request.path and isinstance(item, pytest.Function) and hasattr(item, "callspec")
     }
-    return asyncio.run(try_all(selected.values(), folder, folder / "voice.mp3"))
+    with pytest.MonkeyPatch.context() as patch:
+        # The events of a hundred runs at once are more than a SQLite server takes in.
+        events = EventsWorker.instance(AssertingEventsClient)
+        patch.setattr(EventsWorker, "instance", lambda *_: events)
+        return asyncio.run(try_all(selected.values(), folder, folder / "voice.mp3"))
 
 
 @pytest.fixture

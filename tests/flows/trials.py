@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from flows.reconcile import reconcile_jobs
 from tests.flows.conftest import SAMPLES, impatient_credentials
 from tests.flows.fault_table import Case, Ending
 
-AT_ONCE = 8
+AT_ONCE = 6
 _PATIENCE_SECONDS = 20.0
 
 
@@ -49,19 +50,25 @@ class Trial:
 
 async def try_all(cases: Iterable[Case], folder: Path, voice: Path) -> dict[str, Trial | BaseException]:
     """Try all cases out, some side by side; a case that goes wrong does not stop the others."""
-    gate = asyncio.Semaphore(AT_ONCE)
     listed = list(cases)
+    free: asyncio.Queue[RunningSandbox] = asyncio.Queue()
 
     async def try_one(number: int, case: Case) -> Trial:
-        async with gate:
-            with running_sandbox(
-                submitted_seconds=0.05, render_seconds=0.2, fast_clip=True, **case.sandbox
-            ) as sandbox:
-                return await _Attempt(case, sandbox, folder / str(number), voice).trial()
+        sandbox = await free.get()
+        try:
+            sandbox.reset()
+            sandbox.set(**case.sandbox)
+            return await _Attempt(case, sandbox, folder / str(number), voice).trial()
+        finally:
+            free.put_nowait(sandbox)
 
-    tried = await asyncio.gather(
-        *(try_one(number, case) for number, case in enumerate(listed)), return_exceptions=True
-    )
+    with ExitStack() as stack:
+        for _ in range(AT_ONCE):
+            running = running_sandbox(submitted_seconds=0.05, render_seconds=0.2, fast_clip=True)
+            free.put_nowait(stack.enter_context(running))
+        tried = await asyncio.gather(
+            *(try_one(number, case) for number, case in enumerate(listed)), return_exceptions=True
+        )
     return dict(zip(map(str, listed), tried, strict=True))
 
 

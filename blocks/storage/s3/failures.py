@@ -66,6 +66,7 @@ _NEXT_STEPS = {
     "XAmzContentSHA256Mismatch": _CHECKSUMS,
     "QuotaExceeded": _SPACE,
     "XMinioStorageFull": _SPACE,
+    "SSLError": "Check the certificate of the endpoint; AWS_CA_BUNDLE names the file of an own authority.",
     "NoCredentialsError": _GIVE,
     "PartialCredentialsError": _GIVE,
     "CredentialRetrievalError": _RENEW,

@@ -44,11 +44,10 @@ async def stream(calls: Calls, key: str) -> AsyncIterator[bytes]:
         if total is None:
             total = answer["ContentLength"]
             same = {"IfMatch": answer["ETag"]} if answer.get("ETag") else {}
-        elif done and not answer.get("ContentRange", "").startswith(f"bytes {done}-"):
-            raise StorageUnavailable(f"S3 does not resume the cut download of {calls.place(key)}")
-        body = answer["Body"]
+        elif done:
+            _check_resumed(calls, key, answer, done)
         try:
-            while piece := await _next_piece(calls, body):
+            while piece := await _next_piece(calls, answer["Body"]):
                 done += len(piece)
                 failures = 0
                 yield piece
@@ -58,9 +57,15 @@ async def stream(calls: Calls, key: str) -> AsyncIterator[bytes]:
                 raise calls.explain(error, "GetObject", key) from error
             await calls.pause(failures)
         finally:
-            body.close()
+            answer["Body"].close()
         if done:
             same["Range"] = f"bytes={done}-"
+
+
+def _check_resumed(calls: Calls, key: str, answer: dict[str, Any], done: int) -> None:
+    if not answer.get("ContentRange", "").startswith(f"bytes {done}-"):
+        answer["Body"].close()
+        raise StorageUnavailable(f"S3 does not resume the cut download of {calls.place(key)}")
 
 
 async def _next_piece(calls: Calls, body: Any) -> bytes:

@@ -13,6 +13,7 @@ from blocks.storage.s3.failures import is_unsupported
 
 MARK = "upload"
 
+_ABORT_SECONDS = 30
 _CHECKSUMS = {"ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256"}
 
 _logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Upload:
     async def abort(self) -> None:
         """Stop what is in flight and drop the parts, unless the upload is completed.
 
-        What cannot be dropped now is left for the sweep.
+        What cannot be dropped within half a minute is left for the sweep.
         """
         for task in self._flying:
             task.cancel()
@@ -79,10 +80,13 @@ class Upload:
         if self._id is None:
             return
         try:
-            await self._calls.send("AbortMultipartUpload", self._key, UploadId=self._id)
+            async with asyncio.timeout(_ABORT_SECONDS):
+                await self._calls.send("AbortMultipartUpload", self._key, UploadId=self._id)
         except StorageUnavailable as error:
             if error.facts.http_status != 404:
                 _logger.warning("An upload stays open until the next sweep: %s", error)
+        except TimeoutError:
+            _logger.warning("The upload to %s stays open until the next sweep", self._calls.place(self._key))
         self._id = None
 
     async def _begin(self) -> None:

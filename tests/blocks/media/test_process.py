@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from blocks.errors import SetupMissing
 from blocks.media import ImageFacts, MediaError, launch, measure_audio, measure_image
 from blocks.media import measure as measure_module
 from blocks.media.measure import PROCESS, measure
@@ -115,6 +116,26 @@ async def test_a_process_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch)
 
     assert await measure_image(PICTURE) == FACTS
     assert PROCESS.pid != hung
+
+
+async def test_a_process_that_takes_files_and_says_nothing_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mute, started = tmp_path / "start.py", tmp_path / "started"
+    mute.write_text(
+        f"import os, socket; open({str(started)!r}, 'a').write('x')\n"
+        "control = socket.socket(fileno=0)\n"
+        "while True:\n"
+        "    for descriptor in socket.recv_fds(control, 100, 2)[1]: os.close(descriptor)\n"
+    )
+    PROCESS.stop()
+    monkeypatch.setattr(launch, "_START", mute)
+    with pytest.raises(SetupMissing):
+        await measure_image(PICTURE)
+    monkeypatch.undo()
+
+    assert started.read_text() == "xxx"
+    assert await measure_image(PICTURE) == FACTS
 
 
 def test_a_process_without_work_ends_by_itself() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from blocks.errors import NoExclusiveCreate, SetupMissing, StorageUnavailable
+from blocks.storage import filesystem
 from blocks.storage.filesystem import FilesystemStore
 
 KEY = "clips/a.mp4"
@@ -82,7 +86,32 @@ async def test_what_a_driver_says_is_not_repeated(
     monkeypatch.setattr(MemoryFileSystem, "cat_file", fail)
     with pytest.raises(StorageUnavailable, match="ArithmeticError") as caught:
         await memory.read("journal/a")
-    assert "hush" not in f"{caught.value}{caught.value!r}"
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_driver_that_hangs_does_not_hold_us_for_ever(
+    memory: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda *_, **__: ended.wait())
+    monkeypatch.setattr(filesystem, "_CALL_SECONDS", 0.05)
+    with pytest.raises(StorageUnavailable, match="TimeoutError"):
+        await memory.read("journal/a")
+    ended.set()
+
+
+async def test_a_driver_is_made_on_first_use_and_its_failure_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "hush")
+
+    store = FilesystemStore(f"memory://{uuid4().hex}")
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFileSystem, "__init__", refuse)
+        with pytest.raises(StorageUnavailable, match="Connection refused"):
+            await store.read("journal/a")
+    assert await store.read("journal/a") is None
 
 
 async def test_a_driver_that_loses_bytes_is_found_out(

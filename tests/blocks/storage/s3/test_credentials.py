@@ -60,11 +60,13 @@ async def tour(store: S3Store) -> None:
         await store.close()
 
 
+@pytest.mark.parametrize("checksums", ["when_required", "when_supported"])
 async def test_every_request_is_signed_rightly(
-    checked_keys: tuple[str, str], s3_settings: S3Settings, bucket: Bucket
+    checked_keys: tuple[str, str], s3_settings: S3Settings, bucket: Bucket, checksums: str
 ) -> None:
     key, secret = checked_keys
-    known = S3Settings.model_validate({"endpoint_url": bucket.url, "key": key, "secret": secret})
+    told = {"endpoint_url": bucket.url, "key": key, "secret": secret, "checksums": checksums}
+    known = S3Settings.model_validate(told)
     await tour(S3Store("archive", "a room", known.model_copy(update={"part_bytes": s3_settings.part_bytes})))
 
 

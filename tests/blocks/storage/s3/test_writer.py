@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
 import tempfile
-from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pytest
 
 from blocks.errors import StorageUnavailable
 from blocks.storage.s3.settings import S3Settings
 from blocks.storage.s3.store import S3Store
-from tests.blocks.storage.endless import kill_while_writing
 from tests.blocks.storage.s3.bucket import Bucket
+from tests.blocks.storage.s3.clip import CLIP, KEY, PART, PLACE, publish
 from tests.blocks.storage.s3.faults import (
     Cut,
     Exchange,
@@ -29,11 +25,6 @@ from tests.blocks.storage.s3.faults import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-KEY = "clips/ab/a.mp4"
-PLACE = f"room/one/{KEY}"
-PART = 2**16
-CLIP = b"".join(bytes([number]) * PART for number in range(2)) + b"the end"
-
 BEFORE = {
     "internal error": refused(500, "InternalError"),
     "slow down": refused(503, "SlowDown"),
@@ -47,13 +38,6 @@ AFTER = {
 }
 SILENT = (silent, done_but_silent)
 ACTIONS = ["CreateMultipartUpload", "UploadPart", "HeadObject", "CompleteMultipartUpload"]
-
-
-async def publish(store: S3Store, data: bytes = CLIP, key: str = KEY) -> bool:
-    async with store.writer(key) as writer:
-        for start in range(0, len(data), 20_000):
-            await writer.write(data[start : start + 20_000])
-        return await writer.publish()
 
 
 @pytest.mark.parametrize("fault", BEFORE.values(), ids=BEFORE)
@@ -188,87 +172,6 @@ async def test_never_more_parts_are_in_flight_than_allowed(s3_settings: S3Settin
     await store.close()
     assert proxy.count("UploadPart") == 9
     assert proxy.most_at_once["UploadPart"] == 2
-
-
-def answers_after_the_cancellation(exchange: Exchange) -> None:
-    exchange.answer(*exchange.forward())
-
-
-def takes_effect_after_the_cancellation(exchange: Exchange) -> None:
-    exchange.proxy.pause()
-    exchange.answer(*exchange.forward())
-
-
-def never_takes_effect(exchange: Exchange) -> None:
-    exchange.proxy.pause()
-    exchange.cut()
-
-
-@pytest.mark.parametrize(
-    "then", [answers_after_the_cancellation, takes_effect_after_the_cancellation, never_takes_effect]
-)
-async def test_a_cancellation_during_any_request_leaves_nothing_half(
-    s3_store: S3Store, proxy: Proxy, bucket: Bucket, then: Callable[[Exchange], None]
-) -> None:
-    loop = asyncio.get_running_loop()
-    for number in range(6):
-        task = asyncio.create_task(publish(s3_store))
-
-        def cancel(exchange: Exchange, task: asyncio.Task[bool] = task) -> None:
-            loop.call_soon_threadsafe(task.cancel)
-            then(exchange)
-
-        proxy.fail("*", cancel, skip=number)
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.to_thread(proxy.wait_until_idle)
-        assert bucket.open_uploads() == [], f"cancelled at request {number}"
-        assert bucket.keys() in ([], [PLACE])
-        if bucket.keys():
-            assert bucket.get(PLACE) == CLIP
-            await s3_store.delete(KEY)
-    proxy.heal()
-    assert await publish(s3_store)
-    assert bucket.get(PLACE) == CLIP
-
-
-async def test_a_second_cancellation_does_not_stop_the_tidying(
-    s3_store: S3Store, proxy: Proxy, bucket: Bucket
-) -> None:
-    loop = asyncio.get_running_loop()
-    task = asyncio.create_task(publish(s3_store))
-
-    def cancel(exchange: Exchange) -> None:
-        loop.call_soon_threadsafe(task.cancel)
-        exchange.proxy.pause()
-        exchange.pass_on()
-
-    proxy.fail("UploadPart", cancel)
-    proxy.fail("AbortMultipartUpload", cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert bucket.open_uploads() == []
-
-
-def opened_just_now(exchange: Exchange) -> None:
-    """The server of the tests says of every upload that it was opened in 2010."""
-    status, headers, body = exchange.forward()
-    now = f"<Initiated>{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.000Z}</Initiated>".encode()
-    exchange.answer(status, headers, re.sub(rb"<Initiated>.*?</Initiated>", now, body))
-
-
-async def test_a_killed_process_leaves_one_invisible_upload_and_the_sweep_removes_it(
-    s3_store: S3Store, proxy: Proxy, bucket: Bucket
-) -> None:
-    await asyncio.to_thread(kill_while_writing, "s3://archive/room/one", KEY, 12, bucket.url)
-    assert bucket.keys() == []
-    assert bucket.open_uploads() == [PLACE]
-    proxy.fail("ListMultipartUploads", opened_just_now)
-    assert await s3_store.sweep(3600) == []
-    assert bucket.open_uploads() == [PLACE]
-    assert await s3_store.sweep(3600) == [KEY]
-    assert bucket.open_uploads() == []
-    assert await publish(s3_store)
 
 
 async def test_without_room_for_the_temporary_file_the_first_part_is_kept_and_said_so(
