@@ -3,12 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo deploy test lint chaos bench clean
+JOBS ?= 200
+SEED ?= 1
 
 help:
 	@echo "make demo   one video on the sandbox: no key, no money, under a minute"
 	@echo "make test   lint, types, import floors, tests"
 	@echo "make lint   lint, types, import floors"
+	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
+	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
 	@echo "make bench  what a job costs, beside a hand-written script"
 	@echo "make clean  remove what these made"
 
@@ -29,6 +33,13 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+deploy: .venv/ready
+	$(BIN)/python -m flows.deploy
+
+chaos: .venv/ready
+	$(BIN)/python -m tests.chaos --jobs $(JOBS) --seed $(SEED) --lookup yes
+	$(BIN)/python -m tests.chaos --jobs $(JOBS) --seed $(SEED) --lookup no
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from blocks.errors import SetupMissing
 from blocks.storage.archive import Archive
@@ -35,15 +35,26 @@ class AvatarArchive(Block):
     A local folder needs the URL alone; for S3, keys may be left empty where the worker has its own.
 
     Example:
-        Load a stored archive and look for a finished job:
+        Load a stored archive and list what is open:
         ```python
+        import asyncio
+
         from blocks import AvatarArchive
 
         archive = AvatarArchive.load("BLOCK_NAME")
-        async with archive.open() as opened:
-            sidecar = await opened.find_done(job_id)
+
+
+        async def open_jobs():
+            async with archive.open() as opened:
+                return [mark.job_id async for mark in opened.journal.open_marks()]
+
+
+        print(asyncio.run(open_jobs()))
         ```
     """
+
+    # Pydantic quotes what it was given, secrets included.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name: ClassVar[str] = "Avatar Archive"
     _block_type_slug: ClassVar[str] = "avatar-archive"
@@ -96,7 +107,11 @@ class AvatarArchive(Block):
 
     @model_validator(mode="after")
     def _settings_fit_together(self) -> Self:
-        self.s3_settings()
+        try:
+            self.s3_settings()
+        except ValidationError as error:
+            reasons = (fault["msg"].removeprefix("Value error, ") for fault in error.errors())
+            raise ValueError("; ".join(reasons)) from None
         return self
 
     @classmethod
@@ -117,13 +132,15 @@ class AvatarArchive(Block):
             if variables["tags"]:
                 fields["tags"] = dict(pair.split("=", 1) for pair in variables["tags"].split(","))
             return cls.model_validate(fields)
-        except ValueError as error:
-            wrong = error.errors() if isinstance(error, ValidationError) else [{"loc": ("tags",)}]
-            named = ", ".join("AVATAR_ARCHIVE_" + str((*fault["loc"], "")[0]).upper() for fault in wrong)
-            raise SetupMissing(
-                f"These environment variables have values that cannot be used: {named}",
-                next_step="Correct them; the fields of the Avatar Archive block say what they take.",
-            ) from None
+        except ValidationError as error:
+            wrong = [(fault["loc"], fault["msg"].removeprefix("Value error, ")) for fault in error.errors()]
+        except ValueError:
+            wrong = [(("tags",), "")]
+        named = (f"AVATAR_ARCHIVE_{where[0]}".upper() if where else reason for where, reason in wrong)
+        raise SetupMissing(
+            f"These environment variables have values that cannot be used: {', '.join(named)}",
+            next_step="Correct them; the fields of the Avatar Archive block say what they take.",
+        )
 
     def s3_settings(self) -> S3Settings:
         """Return how an S3 server is reached, as configured."""

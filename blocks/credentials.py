@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import httpx
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from blocks.errors import SetupMissing
 from blocks.kling.client import KlingClient, Timeouts
@@ -26,15 +26,26 @@ class CometAPICredentials(Block):
     """Access to Kling's avatar endpoint through CometAPI. The key pays for every video.
 
     Example:
-        Load stored credentials and open a client:
+        Load stored credentials and read a Kling task:
         ```python
+        import asyncio
+
         from blocks import CometAPICredentials
 
         credentials = CometAPICredentials.load("BLOCK_NAME")
-        async with credentials.get_client() as client:
-            task = await client.get("880000000000000001")
+
+
+        async def status(task_id):
+            async with credentials.get_client() as client:
+                return (await client.get(task_id)).status
+
+
+        print(asyncio.run(status("880000000000000001")))
         ```
     """
+
+    # Pydantic quotes what it was given, secrets included.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name: ClassVar[str] = "CometAPI Credentials"
     _block_type_slug: ClassVar[str] = "cometapi-credentials"
@@ -123,12 +134,12 @@ class CometAPICredentials(Block):
         if not environment.get("COMETAPI_KEY"):
             return None
         fields = {"api_key": environment["COMETAPI_KEY"]}
-        for name in cls.model_fields:
+        for name in cls.model_fields.keys() - {"api_key"}:
             if value := environment.get(_ENVIRONMENT + name.upper()):
                 fields[name] = value
         if "delivery_hosts" in fields:
-            hosts = fields.pop("delivery_hosts")
-            return cls._checked(fields | {"delivery_hosts": hosts.split(",")})
+            hosts = [host.strip() for host in fields.pop("delivery_hosts").split(",")]
+            return cls._checked(fields | {"delivery_hosts": hosts})
         return cls._checked(fields)
 
     @classmethod

@@ -36,7 +36,19 @@ NEEDS_A_JOB = {
     '.venv/bin/python -m flows.decide --job-id … --choice "post again"',
     '.venv/bin/python -m flows.decide --job-id … --choice "give up"',
 }
-RUN_BY_OTHERS = {"make test"}
+# By tests/deploy, tests/chaos and tests/flows, which give them their own servers and files.
+RUN_BY_OTHERS = {
+    "make test",
+    "make chaos JOBS=200 SEED=1",
+    "make deploy",
+    "export PREFECT_API_URL=http://127.0.0.1:4200/api",
+    "export COMETAPI_KEY=… AVATAR_ARCHIVE_URL=s3://your-bucket/avatars",
+    ".venv/bin/prefect worker start --pool kling-avatar",
+    ".venv/bin/prefect deployment run generate-avatar/generate-avatar "
+    "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3",
+    ".venv/bin/python -m flows.batch manifest.csv",
+    ".venv/bin/python -m flows.inbox inbox",
+}
 
 
 def commands() -> list[str]:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from blocks.kling.sources.references import is_inline
+
 DEFAULT_PROMPT = "A person speaks to the camera, calm and natural, with small gestures."
 
 
@@ -34,6 +36,6 @@ class Request(BaseModel):
 
 
 def _stem(reference: str) -> str:
-    if reference.startswith("data:"):
+    if is_inline(reference.strip()):
         return "inline"
     return PurePosixPath(urlsplit(reference).path).stem[:60] or "unnamed"

@@ -84,7 +84,7 @@ async def _check_image(
 async def _check_audio(
     reference: str | None, connections: Connections
 ) -> tuple[AudioInput | None, tuple[Fault, ...]]:
-    if not reference:
+    if not (reference and reference.strip()):
         return None, ()
     limits = connections.credentials.media_limits
     data, faults = await _read(reference, limits.audio_bytes, "audio", connections)

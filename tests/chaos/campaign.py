@@ -18,6 +18,8 @@ from tests.chaos.worker import STOPPED, decide, reconcile, run_job
 
 _MOST_PASSES = 15
 _MOST_ATTEMPTS = 8
+# A run that has to wait until an abandoned intent expires is not typical.
+_LONGEST_RUN = 5.0
 
 
 class Campaign:
@@ -53,6 +55,7 @@ class Campaign:
         self._begun: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()
         self._paused: dict[str, str] = {}
+        self._typical_seconds = 1.5
         self._others = 0
         self._has_flows = False
         self.kills: Counter[Boundary | None] = Counter()
@@ -136,17 +139,22 @@ class Campaign:
             rivals = (label, *(other for other in labels if other != label)) if len(labels) > 1 else ()
             attempt = Attempt(label, kill, rivals)
             self.attempts[label] = plan, attempt
-            after = kill.seconds if kill and kill.boundary is Boundary.ANYWHERE else None
+            after = None
+            if kill and kill.boundary is Boundary.ANYWHERE:
+                after = partial(self._part_of_a_run, kill.seconds)
             self._crew.add(Work(label, partial(run_job, self.setup, plan, attempt), after))
 
     def _reconcile(self, *, is_killed: bool) -> None:
         self._others += 1
         self.reports = {"": "no report"}
         label = f"reconcile-{self._others}"
-        after = dice(self._seed, label).uniform(0.2, 2.0) if is_killed else None
+        after = partial(self._part_of_a_run, dice(self._seed, label).random()) if is_killed else None
         self._crew.add(
             Work(label, partial(reconcile, self.setup, Attempt(label), is_flow=self._has_flows), after)
         )
+
+    def _part_of_a_run(self, part: float) -> float:
+        return part * self._typical_seconds
 
     def _ended(self, end: Ended) -> None:
         if end.code == BROKEN or (end.code < 0 and not end.is_killed and not end.is_paused):
@@ -168,6 +176,8 @@ class Campaign:
             self._paused[plan.job_id] = end.label
             self._start(plan, (None,))
             return
+        if end.code == 0 and end.seconds < _LONGEST_RUN:
+            self._typical_seconds += (end.seconds - self._typical_seconds) / 4
         self._under_way[plan.job_id] -= 1
         is_tried_again = end.code == STOPPED and self._begun[plan.job_id] < _MOST_ATTEMPTS
         if plan.job_id in self._paused:

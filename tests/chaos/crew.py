@@ -26,20 +26,21 @@ class Work:
     Attributes:
         label: Its name.
         run: What it does; the answer is its exit code.
-        kill_after: Seconds after which it is killed, or `None`.
+        kill_after: Says, when it starts, after how many seconds it is killed.
     """
 
     label: str
     run: Callable[[], int]
-    kill_after: float | None = None
+    kill_after: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended, or that it is paused: its exit code, or minus the number of the signal."""
+    """How a process ended, or that it is paused, after so many seconds; a signal is a code below zero."""
 
     label: str
     code: int
+    seconds: float
 
     @property
     def is_killed(self) -> bool:
@@ -66,7 +67,7 @@ class Crew:
         self._at_once = at_once
         self._deadline = deadline
         self._waiting: deque[Work] = deque()
-        self._running: dict[int, Work] = {}
+        self._running: dict[int, tuple[Work, float]] = {}
         self._signals: list[tuple[float, int, signal.Signals]] = []
 
     def add(self, *works: Work) -> None:
@@ -76,7 +77,7 @@ class Crew:
     def wake(self, label: str) -> None:
         """Let a process go on that has stopped itself."""
         self._signals += [
-            (0.0, pid, signal.SIGCONT) for pid, work in self._running.items() if work.label == label
+            (0.0, pid, signal.SIGCONT) for pid, (work, _) in self._running.items() if work.label == label
         ]
 
     def run(self, ended: Callable[[Ended], None]) -> None:
@@ -100,9 +101,9 @@ class Crew:
 
     def _start(self, work: Work) -> None:
         pid = fork(work.run, self._folder / f"{work.label}.log", _LONGEST_LIFE)
-        self._running[pid] = work
+        self._running[pid] = work, time.monotonic()
         if work.kill_after is not None:
-            self._signals.append((time.monotonic() + work.kill_after, pid, signal.SIGKILL))
+            self._signals.append((time.monotonic() + work.kill_after(), pid, signal.SIGKILL))
 
     def _signal(self) -> None:
         due = [planned for planned in self._signals if planned[0] <= time.monotonic()]
@@ -113,15 +114,15 @@ class Crew:
 
     def _reap(self) -> list[Ended]:
         ends = []
-        for pid, work in list(self._running.items()):
+        for pid, (work, started) in list(self._running.items()):
             done, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
             if not done:
                 continue
-            if os.WIFSTOPPED(status):
-                ends.append(Ended(work.label, -os.WSTOPSIG(status)))
-            else:
+            is_paused = os.WIFSTOPPED(status)
+            if not is_paused:
                 del self._running[pid]
-                ends.append(Ended(work.label, os.waitstatus_to_exitcode(status)))
+            code = -os.WSTOPSIG(status) if is_paused else os.waitstatus_to_exitcode(status)
+            ends.append(Ended(work.label, code, time.monotonic() - started))
         return ends
 
     def _end_all(self) -> None:

@@ -17,7 +17,6 @@ VOICE = Path("blocks/sandbox/samples/voice.mp3")
 MODE = "std"
 
 _MOST_PURCHASES = 8
-_LONGEST_LIFE = 3.0
 
 
 class Boundary(StrEnum):
@@ -65,7 +64,7 @@ class Kill:
 
     Attributes:
         boundary: Where.
-        seconds: How long after the boundary, for `ANYWHERE` after its start.
+        seconds: How long after the boundary; for `ANYWHERE`, which part of a run passes before.
     """
 
     boundary: Boundary
@@ -170,7 +169,7 @@ def _rounds(chance: random.Random, boundary: Boundary | None, *, is_raced: bool)
 
 def _kill(chance: random.Random, boundary: Boundary) -> Kill:
     if boundary is Boundary.ANYWHERE:
-        return Kill(boundary, chance.uniform(0.1, _LONGEST_LIFE))
+        return Kill(boundary, chance.random())
     if boundary is Boundary.POST_LEFT:
         return Kill(boundary, chance.choice((0.0, 0.02, 0.2)))
     return Kill(boundary)

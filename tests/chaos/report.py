@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from tests.chaos.audit import Account, totals
 from tests.chaos.campaign import Campaign
 from tests.chaos.evidence import lost_answer, marks_of, spoiled_answer
-from tests.chaos.plan import PAUSES, Boundary
+from tests.chaos.plan import KILLS, PAUSES, Boundary
 from tests.chaos.services import Sandbox
 
 
@@ -15,7 +15,7 @@ def table(campaign: Campaign, accounts: Mapping[str, Account]) -> Iterator[str]:
     """Return a line for each boundary: kills there, and how the jobs that were killed there stand."""
     yield f"{'killed':50} {'kills':>6} {'jobs':>6} {'charged':>8} {'archived':>9} {'undecided':>10}"
     killed_at = campaign.killed_at
-    for boundary in Boundary:
+    for boundary in Boundary if campaign.kills.keys() & set(PAUSES) else KILLS:
         jobs = [accounts[job_id] for job_id, places in killed_at.items() if boundary in places]
         yield _line(boundary, str(campaign.kills[boundary]), jobs)
     yield _line("never", "", [accounts[job_id] for job_id, places in killed_at.items() if not places])

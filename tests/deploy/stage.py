@@ -61,13 +61,26 @@ class Stage:
         return done.stdout
 
     def get(self, path: str) -> Any:
-        answer = self.client.get(path)
-        answer.raise_for_status()
-        return answer.json()
+        return self.call("GET", path)
 
     def post(self, path: str, content: Any = None) -> Any:
-        answer = self.client.post(path, json=content or {})
-        answer.raise_for_status()
+        return self.call("POST", path, content or {})
+
+    def patch(self, path: str, content: Any) -> Any:
+        return self.call("PATCH", path, content)
+
+    def call(self, method: str, path: str, content: Any = None) -> Any:
+        """Call the server's API; a busy SQLite server answers 503, which means: the same again."""
+
+        def look() -> httpx.Response | None:
+            try:
+                answer = self.client.request(method, path, json=content)
+            except httpx.ReadTimeout:
+                return None
+            return None if answer.status_code == 503 else answer
+
+        answer = wait_for(look, lambda: f"{method} {path}")
+        assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
     def deployment(self, name: str) -> Any:
@@ -76,7 +89,8 @@ class Stage:
     def start(self, name: str, **parameters: Any) -> str:
         """Create a run of a deployment; return its id."""
         created = self.post(
-            f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters}
+            f"/deployments/{self.deployment(name)['id']}/create_flow_run",
+            {"parameters": parameters, "idempotency_key": str(uuid.uuid4())},
         )
         return str(created["id"])
 
@@ -122,7 +136,8 @@ class Stage:
     def foreign(self, state: str) -> str:
         """Create a run that is none of ours."""
         flow = self.post("/flows/", {"name": "foreign"})
-        created = self.post("/flow_runs/", {"flow_id": flow["id"], "state": {"type": state}})
+        wanted = {"flow_id": flow["id"], "state": {"type": state}, "idempotency_key": str(uuid.uuid4())}
+        created = self.post("/flow_runs/", wanted)
         return str(created["id"])
 
     def charges(self) -> int:

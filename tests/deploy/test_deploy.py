@@ -89,8 +89,8 @@ def test_what_an_operator_changed_is_kept(stage: Stage) -> None:
     automation = next(
         each for each in _state(stage)["automations"] if each["name"] == "kling-avatar: left crashed"
     )
-    stage.client.patch(f"/automations/{automation['id']}", json={"enabled": False}).raise_for_status()
-    stage.client.patch("/v2/concurrency_limits/kling-avatar-in-flight", json={"limit": 9}).raise_for_status()
+    stage.patch(f"/automations/{automation['id']}", {"enabled": False})
+    stage.patch("/v2/concurrency_limits/kling-avatar-in-flight", {"limit": 9})
     before = _state(stage)
     try:
         report = stage.deploy(
@@ -102,7 +102,7 @@ def test_what_an_operator_changed_is_kept(stage: Stage) -> None:
         assert {**after, "automations": 0} == {**before, "automations": 0}
         assert [each["id"] for each in after["automations"]] == [each["id"] for each in before["automations"]]
     finally:
-        stage.client.patch(f"/automations/{automation['id']}", json={"enabled": True}).raise_for_status()
+        stage.patch(f"/automations/{automation['id']}", {"enabled": True})
         stage.deploy()
 
 

@@ -98,7 +98,7 @@ def test_the_schedule_runs_reconcile_jobs(stage: Stage, crew: subprocess.Popen[b
     assert planned["schedule"]["interval"] == 600
     path = f"/deployments/{deployment['id']}"
     quick = {"slug": planned["slug"], "schedule": {**planned["schedule"], "interval": 20}, "active": True}
-    stage.client.patch(path, json={"schedules": [quick]}).raise_for_status()
+    stage.patch(path, {"schedules": [quick]})
     try:
         ended = wait_for(
             lambda: next(
@@ -108,7 +108,7 @@ def test_the_schedule_runs_reconcile_jobs(stage: Stage, crew: subprocess.Popen[b
         )
     finally:
         slow = {"slug": planned["slug"], "schedule": planned["schedule"], "active": False}
-        stage.client.patch(path, json={"schedules": [slow]}).raise_for_status()
+        stage.patch(path, {"schedules": [slow]})
     assert ended["auto_scheduled"]
     assert re.match("Open jobs: ", ended["state"]["message"])
     show("schedule", to_start=seconds_between(ended["expected_start_time"], ended["start_time"]))

@@ -43,7 +43,8 @@ def ask(
             if isinstance(value, bytes):
                 (tmp_path / name).write_bytes(value)
                 asked[name] = str(tmp_path / name)
-        return await generate_avatar(**asked)
+        sidecar: Sidecar = await generate_avatar(**asked)
+        return sidecar
 
     return ask
 

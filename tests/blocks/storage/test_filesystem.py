@@ -61,7 +61,17 @@ async def test_a_driver_that_ignores_the_condition_is_found_out(
         await memory.create("journal/a", b"x")
 
 
-async def test_two_stores_of_one_process_share_the_memory_and_its_guard() -> None:
+async def test_two_stores_of_one_process_share_the_memory_and_its_guard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    really_exists = MemoryFileSystem.exists
+
+    def exists_slowly(self: Any, path: str, **given: Any) -> bool:
+        found = bool(really_exists(self, path, **given))
+        time.sleep(0.005)
+        return found
+
+    monkeypatch.setattr(MemoryFileSystem, "exists", exists_slowly)
     url = f"memory://{uuid4().hex}"
     stores = [FilesystemStore(url) for _ in range(16)]
     won = await asyncio.gather(
@@ -159,6 +169,33 @@ async def test_a_cancellation_leaves_nothing_half(other: FilesystemStore, tmp_pa
         await other.delete(KEY)
     await publish()
     assert await other.size(KEY) == 3 * 2**20
+
+
+async def test_work_that_has_begun_is_finished_before_a_cancellation_goes_on(
+    other: FilesystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open = LocalFileSystem.open
+    reached, go, opened = threading.Event(), threading.Event(), threading.Event()
+
+    def open_late(self: Any, path: str, mode: str = "rb", **given: Any) -> Any:
+        reached.set()
+        go.wait(10)
+        file = really_open(self, path, mode, **given)
+        opened.set()
+        return file
+
+    async def write() -> None:
+        async with other.writer(KEY) as writer:
+            await writer.write(bytes(2**20))
+
+    monkeypatch.setattr(LocalFileSystem, "open", open_late)
+    task = asyncio.create_task(write())
+    await asyncio.to_thread(reached.wait, 10)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.1, go.set)
+    await asyncio.wait({task})
+    assert await asyncio.to_thread(opened.wait, 10)
+    assert files(tmp_path) == []
 
 
 async def test_the_sweep_removes_unfinished_objects_that_are_old(

@@ -67,6 +67,7 @@ def test_a_public_https_address_is_sent_as_it_is(reference: str) -> None:
         "https://assets.example.org\\@127.0.0.1/a.png",
         "https://ex%61mple.org/a.png",
         "https://assets.example.org/a b.png",
+        "https://assets.example.org/a\\b.png",
         "https://assets.example.org/a\u202e.png",
         "https://[bad/a.png",
         "https:///a.png",
