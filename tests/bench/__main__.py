@@ -16,7 +16,6 @@ from typing import Any
 
 import httpx
 
-
 CONTENDERS = {"bare script": "tests.bench.bare", "this project": "tests.bench.steps"}
 
 

@@ -17,7 +17,6 @@ from tests.blocks.media.samples import mp3
 from tests.flows.fault_table import CASES, Case
 from tests.flows.trials import Trial, try_all
 
-
 pytestmark = pytest.mark.timeout(600)
 
 
