@@ -11,12 +11,11 @@ from prefect import flow, runtime
 from prefect.artifacts import acreate_table_artifact
 from pydantic import Field
 
-from blocks.archive import AvatarArchive
-from blocks.credentials import CometAPICredentials
 from blocks.errors import AvatarError
 from flows.tasks.addresses import absolute, name_of
 from flows.tasks.batch import Batch, run_manifest
 from flows.tasks.connections import connect
+from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.results import NotAllArchived, shown_of, table
 
 
@@ -28,31 +27,19 @@ def name_of_run() -> str:
 @flow(name="generate-avatars", flow_run_name=name_of_run)
 async def generate_avatars(
     manifest: Annotated[
-        str, Field(title="Manifest", description="CSV or JSON Lines, a row a video: a path or address.")
+        str, shown("Manifest", "CSV or JSON Lines, a row a video: a path or address.", minLength=1)
     ],
     on_invalid: Annotated[
         Literal["skip", "stop"],
-        Field(
-            title="On invalid rows",
-            description="skip: leave them out. stop: buy nothing until all are right.",
-        ),
+        shown("On invalid rows", "skip: leave them out. stop: buy nothing until all are right."),
     ] = "skip",
     at_once: Annotated[
         int,
-        Field(
-            title="At once",
-            ge=1,
-            le=1000,
-            description="How many jobs are in flight; at most what Kling allows.",
-        ),
+        Field(ge=1, le=1000),
+        shown("At once", "How many jobs are in flight; at most what Kling allows."),
     ] = 5,
-    credentials: Annotated[
-        CometAPICredentials | str | None,
-        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
-    ] = None,
-    store: Annotated[
-        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
-    ] = None,
+    credentials: Credentials = None,
+    store: Store = None,
 ) -> Batch:
     """Turn every row of a manifest into a talking-avatar video in the archive.
 

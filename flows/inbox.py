@@ -11,10 +11,9 @@ from prefect import flow
 from prefect.artifacts import acreate_table_artifact
 from pydantic import Field
 
-from blocks.archive import AvatarArchive
-from blocks.credentials import CometAPICredentials
 from blocks.errors import AvatarError
 from flows.tasks.connections import connect
+from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.inbox import empty_inbox
 from flows.tasks.pieces import PieceReport, state_of, table
 from flows.tasks.results import NotAllArchived, shown_of
@@ -23,28 +22,18 @@ from flows.tasks.results import NotAllArchived, shown_of
 @flow(name="watch-inbox")
 async def watch_inbox(
     inbox: Annotated[
-        str, Field(title="Inbox", description="Folder or address that people put portraits and voices into.")
+        str, shown("Inbox", "Folder or address that people put portraits and voices into.", minLength=1)
     ],
     quiet_seconds: Annotated[
-        float,
-        Field(title="Quiet seconds", ge=0, description="Newer files are left: they may be half uploaded."),
+        float, Field(ge=0), shown("Quiet seconds", "Newer files are left: they may be half uploaded.")
     ] = 60,
     at_once: Annotated[
         int,
-        Field(
-            title="At once",
-            ge=1,
-            le=1000,
-            description="How many jobs are in flight; at most what Kling allows.",
-        ),
+        Field(ge=1, le=1000),
+        shown("At once", "How many jobs are in flight; at most what Kling allows."),
     ] = 5,
-    credentials: Annotated[
-        CometAPICredentials | str | None,
-        Field(title="Credentials", description="CometAPI Credentials block, or its name."),
-    ] = None,
-    store: Annotated[
-        AvatarArchive | str | None, Field(title="Archive", description="Avatar Archive block, or its name.")
-    ] = None,
+    credentials: Credentials = None,
+    store: Store = None,
 ) -> list[PieceReport]:
     """Look once into an inbox and make the videos of what is new there; run it on a schedule.
 

@@ -35,7 +35,9 @@ _SECONDS = 1000.0
 
 
 @pytest.mark.parametrize(
-    "flow", [generate_avatar, decide, reconcile_jobs, request_avatar, retry_crashed, alert], ids=str
+    "flow",
+    [generate_avatar, decide, reconcile_jobs, request_avatar, retry_crashed, alert],
+    ids=lambda flow: flow.name,
 )
 def test_each_parameter_has_a_title_help_and_no_secret(flow: Any) -> None:
     schema = parameter_schema(flow)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.testing.fixtures import asserting_events_worker  # noqa: F401 # a fixture
 
 from blocks import AvatarArchive, CometAPICredentials
 from blocks.kling.delivery import Delivery

@@ -1,0 +1,179 @@
+"""A deployed run that nobody can judge waits with a form, and goes on as a person answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import Pause
+from prefect.flow_engine import run_flow
+from prefect.states import AwaitingRetry
+
+from blocks import AvatarArchive, CometAPICredentials
+from blocks.errors import JobGivenUp, TaskNotFound
+from blocks.sandbox.serve import RunningSandbox
+from blocks.storage.sidecar import Sidecar
+from flows.avatar import generate_avatar
+from flows.decide import decide
+from flows.reconcile import reconcile_jobs
+
+
+@dataclass
+class Deployed:
+    """One run of the deployment, executed as a worker's process executes it."""
+
+    client: PrefectClient
+    sandbox: RunningSandbox
+    settings: dict[str, Any]
+    flow_run_id: UUID
+
+    async def execute(self) -> Sidecar:
+        flow_run = await self.client.read_flow_run(self.flow_run_id)
+        run: Any = run_flow(cast("Any", generate_avatar), flow_run=flow_run)
+        return cast("Sidecar", await run)
+
+    async def suspend(self) -> None:
+        with pytest.raises(Pause):
+            await self.execute()
+        assert await self.state() == "Suspended"
+
+    async def state(self) -> str | None:
+        return (await self.client.read_flow_run(self.flow_run_id)).state_name
+
+    async def form(self) -> tuple[str, dict[str, Any]]:
+        """Return what the UI shows: the description and the schema of the fields."""
+        state = (await self.client.read_flow_run(self.flow_run_id)).state
+        assert state
+        keys = state.state_details.run_input_keyset or {}
+        shown = [
+            await self.client.read_flow_run_input(self.flow_run_id, keys[name])
+            for name in ("description", "schema")
+        ]
+        return str(shown[0]), cast("dict[str, Any]", shown[1])
+
+    async def answer(self, **fields: str) -> SetStateStatus:
+        answered = await self.client.resume_flow_run(self.flow_run_id, run_input=fields)
+        return answered.status
+
+    async def retry(self) -> None:
+        await self.client.set_flow_run_state(self.flow_run_id, AwaitingRetry())
+
+
+@pytest.fixture
+async def run(
+    sandbox: RunningSandbox,
+    credentials: CometAPICredentials,
+    archive_block: AvatarArchive,
+    face: str,
+    voice: str,
+) -> AsyncIterator[Deployed]:
+    sandbox.set(fast_clip=True)
+    unsure = credentials.model_copy(update={"lookup": "no"})
+    await unsure.asave("unsure", overwrite=True)
+    block_id = await archive_block.asave("of-this-test", overwrite=True)
+    deployment = await generate_avatar.ato_deployment("waiting")
+    async with get_client() as client:
+        started = await client.create_flow_run_from_deployment(
+            await deployment.aapply(),
+            parameters={
+                "image": face,
+                "audio": voice,
+                "credentials": "unsure",
+                "store": {"$ref": str(block_id)},
+            },
+        )
+        settings = {"credentials": unsure, "store": archive_block}
+        yield Deployed(client, sandbox, settings, started.id)
+
+
+async def test_the_form_says_what_is_known_and_offers_the_choices(run: Deployed) -> None:
+    run.sandbox.fault("504-5002-after-accept", count=1)
+    await run.suspend()
+    description, schema = await run.form()
+    (charge,) = run.sandbox.ledger()["charges"]
+    for known in (charge["external_task_id"], "504, 5002", "request id", "Nobody can tell"):
+        assert known in description
+    assert schema["properties"]["choice"]["enum"] == ["adopt", "post again", "give up"]
+    assert {field["title"] for field in schema["properties"].values()} == {"Choice", "Kling task id"}
+    assert schema["required"] == ["choice"]
+
+
+async def test_a_task_that_was_adopted_is_collected_by_the_run_itself(run: Deployed) -> None:
+    run.sandbox.fault("lost-response", count=1)
+    await run.suspend()
+    (charge,) = run.sandbox.ledger()["charges"]
+    assert await run.answer(choice="adopt", kling_task_id=charge["task_id"]) is SetStateStatus.ACCEPT
+    sidecar = await run.execute()
+    assert await run.state() == "Completed"
+    assert sidecar.provided.task_id == charge["task_id"]
+    assert run.sandbox.ledger()["posts"] == 1
+
+
+async def test_a_job_that_is_posted_again_is_bought_by_the_run_itself(run: Deployed) -> None:
+    run.sandbox.fault("500-before-accept", count=1)
+    await run.suspend()
+    assert await run.answer(choice="post again") is SetStateStatus.ACCEPT
+    sidecar = await run.execute()
+    (charge,) = run.sandbox.ledger()["charges"]
+    assert sidecar.provided.task_id == charge["task_id"]
+    assert run.sandbox.ledger()["posts"] == 2
+
+
+async def test_a_job_that_is_given_up_ends_the_run(run: Deployed) -> None:
+    run.sandbox.fault("lost-response", count=1)
+    await run.suspend()
+    await run.answer(choice="give up")
+    with pytest.raises(JobGivenUp):
+        await run.execute()
+    assert (await run.state(), run.sandbox.ledger()["posts"]) == ("Failed", 1)
+
+
+async def test_nobody_answering_changes_nothing(run: Deployed) -> None:
+    run.sandbox.fault("lost-response", count=1)
+    await run.suspend()
+    before = run.sandbox.ledger()
+    (report,) = await reconcile_jobs(**run.settings)
+    assert report.state == "needs decision"
+    assert (await run.state(), run.sandbox.ledger()) == ("Suspended", before)
+
+
+@pytest.mark.parametrize("answer", [{"choice": "buy"}, {}, {"kling_task_id": "17"}], ids=str)
+async def test_an_answer_that_the_form_does_not_offer_is_refused(
+    answer: dict[str, str], run: Deployed
+) -> None:
+    run.sandbox.fault("lost-response", count=1)
+    await run.suspend()
+    assert await run.answer(**answer) is SetStateStatus.REJECT
+    assert await run.state() == "Suspended"
+
+
+async def test_an_answer_to_one_doubt_is_never_applied_to_the_next(run: Deployed) -> None:
+    """Otherwise "post again" would go on paying without anybody asking for it."""
+    run.sandbox.fault("lost-response", count=2)
+    await run.suspend()
+    await run.answer(choice="post again")
+    await run.suspend()
+    assert len(run.sandbox.ledger()["charges"]) == 2
+    newest = run.sandbox.ledger()["charges"][-1]
+    await run.answer(choice="adopt", kling_task_id=newest["task_id"])
+    assert (await run.execute()).provided.task_id == newest["task_id"]
+    assert run.sandbox.ledger()["posts"] == 2
+
+
+async def test_a_mistyped_answer_is_settled_by_the_decide_flow(run: Deployed) -> None:
+    run.sandbox.fault("lost-response", count=1)
+    await run.suspend()
+    await run.answer(choice="adopt", kling_task_id="880000000000000001")
+    with pytest.raises(TaskNotFound) as mistyped:
+        await run.execute()
+    (charge,) = run.sandbox.ledger()["charges"]
+    assert mistyped.value.facts.job_id
+    await decide(mistyped.value.facts.job_id, "adopt", charge["task_id"], **run.settings)
+    await run.retry()
+    assert (await run.execute()).provided.task_id == charge["task_id"]
+    assert run.sandbox.ledger()["posts"] == 1
