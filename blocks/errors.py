@@ -128,13 +128,7 @@ class AvatarError(Exception):
 
 
 class InvalidRequest(AvatarError):
-    """The request breaks documented limits; all faults are reported together, nothing was sent.
-
-    Args:
-        faults: Every fault that was found.
-        facts: What is known about the job.
-        next_step: What to do next.
-    """
+    """The request breaks documented limits; all faults are reported together, nothing was sent."""
 
     default_next_step = "Correct the fields named above and run it again; nothing was charged."
 

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from unittest.mock import patch
 
@@ -27,7 +28,7 @@ from blocks.kling.delivery import Delivery
 from flows.avatar import generate_avatar
 from flows.reconcile import _collect_all, reconcile_jobs
 from flows.tasks import archive as archiving
-from flows.tasks import lookup, purchase, submit
+from flows.tasks import collect, lookup, purchase, submit
 from flows.tasks.archive import archive_clip
 from flows.tasks.body import build_request
 from flows.tasks.connections import connect
@@ -138,6 +139,7 @@ def _hurry(setup: Setup) -> None:
     """Shorten the waits that are no settings; nothing else is changed."""
     for module in (purchase, lookup):
         patch.object(module, "CLAIM_SECONDS", setup.claim_seconds).start()
+    patch.object(collect, "_ANNOUNCED_FOR", timedelta(seconds=2)).start()
     patch.object(submit, "_LOOK_AGAIN", 0.2).start()
     patch.object(lookup, "_FIRST_PAUSE", 0.5).start()
     patch.object(archiving, "_PAUSES", (0.0, 0.2, 0.5, 1.0)).start()
