@@ -11,15 +11,14 @@ from prefect import flow, get_run_logger, runtime
 from prefect.states import Completed
 from pydantic import Field
 
-from blocks.errors import AvatarError, NeedsDecision
+from blocks.errors import AvatarError
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.archive import archive
-from flows.tasks.ask import ask_person
+from flows.tasks.ask import submit_or_ask
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
-from flows.tasks.submit import submit
 from flows.tasks.validate import validate
 
 
@@ -84,11 +83,7 @@ async def generate_avatar(
         job = await validate(request, connections)
         if finished := await connections.archive.find_done(job.job_id):
             return already_archived(finished)
-        try:
-            entry = await submit(job, request, connections)
-        except NeedsDecision as doubt:
-            await ask_person(doubt, connections)
-            entry = await submit(job, request, connections)
+        entry = await submit_or_ask(job, request, connections)
         kling_task = await poll(entry, connections)
         return await archive(entry, kling_task, connections)
 

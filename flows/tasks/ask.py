@@ -6,8 +6,12 @@ from prefect import runtime
 from prefect.flow_runs import asuspend_flow_run
 
 from blocks.errors import NeedsDecision
+from blocks.kling.job import Job
+from blocks.storage.journal import Entry
 from flows.tasks.connections import Connections
 from flows.tasks.decision import Decision, decide_job
+from flows.tasks.request import Request
+from flows.tasks.submit import submit
 
 _FORM = """**Nobody can tell whether this video was bought.**
 
@@ -24,6 +28,22 @@ _FORM = """**Nobody can tell whether this video was bought.**
 Look for the external task id in the provider's console or log. It is there: choose *adopt* and give its Kling
 task id. It is not there: *post again*. Not answering costs nothing and loses nothing.
 """
+
+
+async def submit_or_ask(job: Job, request: Request, connections: Connections) -> Entry:
+    """Buy the video of a job; each time nobody can tell whether it was bought, a person is asked first.
+
+    MAY spend money, once; after the answer "post again" once more.
+
+    Raises:
+        NeedsDecision: This run cannot wait because it has no deployment.
+        AvatarError: See `flows.tasks.submit.submit_job`.
+    """
+    while True:
+        try:
+            return await submit(job, request, connections)
+        except NeedsDecision as doubt:
+            await ask_person(doubt, connections)
 
 
 async def ask_person(doubt: NeedsDecision, connections: Connections) -> None:

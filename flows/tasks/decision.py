@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from prefect.input import RunInput
 from pydantic import Field
 
-from blocks.errors import Facts, Fault, InvalidRequest, JobInProgress
+from blocks.errors import AvatarError, Facts, Fault, InvalidRequest, JobInProgress
 from blocks.storage.journal import Entry, Outcome, Standing, Step, now
+from blocks.storage.layout import open_key
 from flows.tasks.connections import Connections
 
 Choice = Literal["adopt", "post again", "give up"]
+
+_JOB_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Decision(RunInput):
@@ -43,9 +47,12 @@ async def decide_job(job_id: str, decision: Decision, connections: Connections, 
         TaskNotFound: The provider does not know the Kling task that was to be adopted.
     """
     journal = connections.archive.journal
-    last = await journal.last(job_id)
+    last = await journal.last(job_id) if _JOB_ID.fullmatch(job_id) else None
     while last is not None:
         changes = await _changes(last, decision, connections)
+        if decision.choice == "adopt":
+            # A job that had ended is no longer in reconcile's sight; this brings it back.
+            await connections.archive.store.replace(open_key(job_id, last.number + 1), b"")
         outcome = Outcome(message=f"A person decided: {decision.choice}", charged=_charged(decision))
         written = await journal.append(
             job_id, last, _STEPS[decision.choice], outcome=outcome, run=by, **changes
@@ -88,7 +95,10 @@ async def _check_adoptable(last: Entry, kling_task_id: str, connections: Connect
     facts = Facts(job_id=last.job_id, kling_task_id=kling_task_id or None)
     if not kling_task_id.strip():
         raise InvalidRequest((Fault("kling_task_id", "empty", "the id of the Kling task to adopt"),), facts)
-    task = await connections.client.get(kling_task_id, last.query_path or None)
+    try:
+        task = await connections.client.get(kling_task_id, last.query_path or None)
+    except AvatarError as error:
+        raise error.about(job_id=last.job_id) from None
     if task.external_task_id and task.external_task_id != last.external_task_id:
         found = f"that Kling task has external task id {task.external_task_id}"
         raise InvalidRequest((Fault("kling_task_id", found, f"one named {last.external_task_id}"),), facts)

@@ -98,7 +98,8 @@ async def test_the_sidecar_tells_what_was_asked_what_it_is_called_and_what_it_co
     asked = sidecar.requested
     assert (asked.prompt, asked.mode, asked.take, sidecar.name) == ("Calm.", "pro", 1, "Kim")
     assert (asked.image.sha256, asked.image.size) == (digest(FACE.read_bytes()), FACE.stat().st_size)
-    assert (asked.image.width, asked.image.height) == Image.open(FACE).size
+    with Image.open(FACE) as picture:
+        assert (asked.image.width, asked.image.height) == picture.size
     assert (asked.audio.sha256, asked.audio.size) == (digest(VOICE.read_bytes()), VOICE.stat().st_size)
     (charge,) = sandbox.ledger()["charges"]
     assert asked.audio.seconds == pytest.approx(float(charge["seconds"]), abs=0.06)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -50,11 +51,11 @@ class Deployed:
         state = (await self.client.read_flow_run(self.flow_run_id)).state
         assert state
         keys = state.state_details.run_input_keyset or {}
-        shown = [
-            await self.client.read_flow_run_input(self.flow_run_id, keys[name])
+        description, schema = [
+            json.loads(await self.client.read_flow_run_input(self.flow_run_id, keys[name]))
             for name in ("description", "schema")
         ]
-        return str(shown[0]), cast("dict[str, Any]", shown[1])
+        return description, schema
 
     async def answer(self, **fields: str) -> SetStateStatus:
         answered = await self.client.resume_flow_run(self.flow_run_id, run_input=fields)
