@@ -98,6 +98,8 @@ async def find_credentials(credentials: CometAPICredentials | str | None = None)
     name = (credentials or "default").removeprefix("cometapi-credentials/")
     try:
         return await CometAPICredentials.aload(name)
+    except RuntimeError:
+        raise _unusable("CometAPI Credentials", name) from None
     except ValueError:
         raise SetupMissing(
             f"There is no CometAPI Credentials block named {name!r}"
@@ -116,6 +118,8 @@ async def find_archive(archive: AvatarArchive | str | None = None) -> AvatarArch
     name = (archive or "default").removeprefix("avatar-archive/")
     try:
         return await AvatarArchive.aload(name)
+    except RuntimeError:
+        raise _unusable("Avatar Archive", name) from None
     except ValueError:
         raise SetupMissing(
             f"There is no Avatar Archive block named {name!r}"
@@ -123,3 +127,11 @@ async def find_archive(archive: AvatarArchive | str | None = None) -> AvatarArch
             next_step="Set AVATAR_ARCHIVE_URL to a folder or an s3:// address, or run "
             f"`prefect block register -m blocks` and create an Avatar Archive block named {name!r}.",
         ) from None
+
+
+def _unusable(kind: str, name: str) -> SetupMissing:
+    """Prefect's server does not check what is saved in a block, so it is found out here."""
+    return SetupMissing(
+        f"The {kind} block named {name!r} has fields that cannot be used",
+        next_step="Correct them in Prefect's UI; their descriptions say what they take.",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,18 @@ async def test_with_neither_block_nor_environment_the_error_says_what_to_do(
         assert step in missing.value.next_step
     with pytest.raises(SetupMissing, match="named 'team-a'"):
         await find_archive("team-a")
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_saved_block_with_a_wrong_field_is_named() -> None:
+    await AvatarArchive(**EVERYTHING).asave("wrong", overwrite=True)
+    async with get_client() as client:
+        document = await client.read_block_document_by_name("wrong", "avatar-archive")
+        changes = {"data": {"url": "s3://bucket", "secret": SECRETS["secret"]}, "merge_existing_data": False}
+        await client._client.patch(f"/block_documents/{document.id}", json=changes)
+    with pytest.raises(SetupMissing, match="'wrong' has fields that cannot be used") as missing:
+        await find_archive("wrong")
+    assert SECRETS["secret"] not in "".join(traceback.format_exception(missing.value))
 
 
 @pytest.mark.usefixtures("prefect_api")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import traceback
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -80,12 +81,7 @@ def test_what_is_saved_is_loaded() -> None:
 
 @pytest.mark.usefixtures("prefect_api")
 async def test_a_block_that_an_older_version_saved_is_loaded() -> None:
-    await CometAPICredentials(api_key=KEY).asave("older", overwrite=True)
-    async with get_client() as client:
-        document = await client.read_block_document_by_name("older", "cometapi-credentials")
-        await client._client.patch(
-            f"/block_documents/{document.id}", json={"data": {"api_key": KEY}, "merge_existing_data": False}
-        )
+    await save_by_hand("older", {"api_key": KEY})
     assert fields_of(await CometAPICredentials.aload("older")) == fields_of(CometAPICredentials(api_key=KEY))
 
 
@@ -179,6 +175,23 @@ async def test_with_neither_block_nor_environment_the_error_says_what_to_do() ->
         assert step in missing.value.next_step
     with pytest.raises(SetupMissing, match="named 'team-a'"):
         await find_credentials("team-a")
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_saved_block_with_a_wrong_field_is_named() -> None:
+    """Prefect's server takes any value; it shows only when the block is loaded."""
+    await save_by_hand("wrong", {"api_key": KEY, "lookup": "maybe"})
+    with pytest.raises(SetupMissing, match="'wrong' has fields that cannot be used") as missing:
+        await find_credentials("wrong")
+    assert KEY not in "".join(traceback.format_exception(missing.value))
+
+
+async def save_by_hand(name: str, data: dict[str, Any]) -> None:
+    await CometAPICredentials(api_key=KEY).asave(name, overwrite=True)
+    async with get_client() as client:
+        document = await client.read_block_document_by_name(name, "cometapi-credentials")
+        changes = {"data": data, "merge_existing_data": False}
+        await client._client.patch(f"/block_documents/{document.id}", json=changes)
 
 
 @pytest.mark.usefixtures("prefect_api")

@@ -48,7 +48,9 @@ def _options(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--prefect-url", default="", metavar="URL", help="default: a server of its own")
     parser.add_argument("--at-once", type=int, default=Options.at_once, help="most processes at a time")
     parser.add_argument("--minutes", type=float, default=Options.minutes, help="most minutes")
-    parser.add_argument("--keep", default="", metavar="DIR", help="keep traces, logs and archive there")
+    parser.add_argument(
+        "--keep", default="", metavar="DIR", help="a new folder to keep traces, logs and archive in"
+    )
     given = vars(parser.parse_args(arguments))
     answers = given.pop("answers") or ("yes" if given["lookup"] == "yes" else "no")
     return Options(**given, answers=answers == "yes")

@@ -32,27 +32,23 @@ class Verdict:
 def run_campaign(options: Options, say: Say) -> Verdict:
     """Run a campaign to its end and judge it."""
     with staged(options) as stage:
-        stage.campaign.storm(stage.ready)
-        stage.campaign.settle()
-        accounts = stage.campaign.accounts()
-        fired = fired_faults(stage.campaign, stage.provider)
-        sums = result(stage.campaign, accounts, fired)
-        for line in table(stage.campaign, accounts):
+        campaign = stage.campaign
+        campaign.storm(stage.ready)
+        campaign.settle()
+        accounts, fired = campaign.accounts(), fired_faults(campaign, stage.provider)
+        sums = result(campaign, accounts, fired)
+        for line in table(campaign, accounts):
             say(line)
-        complaints = [*_wrong(sums), *_unsettled(accounts, stage)]
-        if options.lookup == "yes" or (options.lookup == "probe" and options.answers):
-            complaints += [f"undecided: {sums['undecided']}"] if sums["undecided"] else []
-        complaints += [
-            f"job {job_id} is undecided though no answer of it was lost"
-            for job_id in unexplained(stage.campaign, accounts, fired)
-        ]
+        complaints = [*_wrong(sums), *_unsettled(accounts, stage), *_needless(accounts, fired, stage)]
+        if sums["undecided"] and options.can_look_up:
+            complaints.append(f"undecided: {sums['undecided']}")
         if sums["undecided"] and not options.unsafe:
             complaints += _after_decisions(stage, say)
-        races = races_decided(stage.campaign)
-        say(f"{stage.campaign.processes} worker processes; {races} races decided by the journal")
+        races = races_decided(campaign)
+        say(f"{campaign.processes} worker processes; {races} races decided by the journal")
         say(_named(fired))
-        complaints += [f"unexpected end of {name}" for name in stage.campaign.broken]
-        kills = {str(boundary): count for boundary, count in stage.campaign.kills.items() if boundary}
+        complaints += [f"unexpected end of {name}" for name in campaign.broken]
+        kills = {str(boundary): count for boundary, count in campaign.kills.items() if boundary}
     return Verdict(sums, kills, races, complaints)
 
 
@@ -71,6 +67,13 @@ def _unsettled(accounts: Mapping[str, Account], stage: Stage) -> list[str]:
         if account.is_undecided and not account.is_open:
             complaints.append(f"job {job_id} is undecided and reconcile does not see it")
     return complaints
+
+
+def _needless(accounts: Mapping[str, Account], fired: Mapping[str, list[str]], stage: Stage) -> list[str]:
+    return [
+        f"job {job_id} is undecided though no answer of it was lost"
+        for job_id in unexplained(stage.campaign, accounts, fired)
+    ]
 
 
 def _after_decisions(stage: Stage, say: Say) -> list[str]:

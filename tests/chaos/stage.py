@@ -36,7 +36,7 @@ class Options:
         pauses: Whether processes are paused too, as by a machine that is suspended.
         at_once: Most worker processes at a time.
         minutes: After this long it is ended.
-        keep: A folder for traces, logs and archive; a temporary one when empty.
+        keep: A folder, not there yet, for traces, logs and archive; a temporary one when empty.
     """
 
     jobs: int = 200
@@ -51,6 +51,11 @@ class Options:
     at_once: int = 16
     minutes: float = 15
     keep: str = ""
+
+    @property
+    def can_look_up(self) -> bool:
+        """Whether every doubt can be cleared up without a person."""
+        return self.answers and self.lookup != "no"
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,8 @@ def staged(options: Options) -> Iterator[Stage]:
     deadline = time.monotonic() + options.minutes * 60
     lifetime = int(options.minutes * 60) + 60
     with ExitStack() as running:
-        folder = Path(options.keep or running.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = Path(options.keep or running.enter_context(tempfile.TemporaryDirectory()) + "/chaos")
+        folder.mkdir(parents=True)
         provider = running.enter_context(sandbox(folder, lookup=options.answers, seconds=lifetime))
         archive, shelf = _archive(options, folder, lifetime, running)
         flows = PrefectServer(options.prefect_url) if options.prefect_url else None

@@ -71,17 +71,19 @@ def test_the_run_form_refuses_a_bad_value_and_starts_a_good_one(
     page.goto(f"{stage.ui}/v2/deployments/deployment/{stage.deployment('generate-avatar')['id']}/run")
     page.get_by_label("Portrait").fill(FACE)
     page.get_by_label("Voice clip").fill(VOICE)
-    page.get_by_label("Prompt").fill("A person nods. " * 167)
+    name = page.get_by_role("textbox", name="Name (Optional)")
+    name.fill("much " * 41)
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_text("is too long").first).to_be_visible(timeout=60 * _SECONDS)
     page.screenshot(path=tmp_path / "refused.png")
     assert {run["id"] for run in stage.runs("generate-avatar")} == before
-    page.get_by_label("Prompt").fill("A person nods.")
+    name.fill("nods")
+    # The refusal takes up room: what is below it moves when it goes, and must not be clicked meanwhile.
+    expect(page.get_by_text("is too long")).to_have_count(0, timeout=60 * _SECONDS)
     page.get_by_label("Take").fill("21")
-    page.get_by_role("combobox", name="Select a block").first.or_(
-        page.get_by_role("button", name="Select a block").first
-    ).first.click()
+    page.get_by_label("Select a block").first.click()
     page.get_by_role("option", name="default").click()
+    expect(page.get_by_role("option")).to_have_count(0)
     page.screenshot(path=tmp_path / "filled.png")
     page.get_by_role("button", name="Submit").click()
     [made] = wait_for(lambda: [run for run in stage.runs("generate-avatar") if run["id"] not in before])
@@ -89,6 +91,7 @@ def test_the_run_form_refuses_a_bad_value_and_starts_a_good_one(
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=150 * _SECONDS)
     page.screenshot(path=tmp_path / "completed.png")
     ended = stage.ended(made["id"])
-    assert (ended["state_name"], ended["parameters"]["take"]) == ("Completed", 21)
+    assert (ended["state_name"], ended["name"]) == ("Completed", "nods (std, take 21)")
+    assert ended["parameters"]["take"] == 21
     assert "block_document_id" in ended["parameters"]["credentials"]["$ref"]
     assert stage.clip_of(made["id"]).stat().st_size > 0
