@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test lint chaos bench clean
+.PHONY: help demo deploy test test-deploy lint chaos bench clean
 JOBS ?= 200
 SEED ?= 1
 
 help:
 	@echo "make demo   one video on the sandbox: no key, no money, under a minute"
 	@echo "make test   lint, types, import floors, tests"
+	@echo "make test-deploy  deployments on a real server with real workers: minutes"
 	@echo "make lint   lint, types, import floors"
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
@@ -26,7 +27,10 @@ demo: .venv/ready
 	$(BIN)/python -m blocks.sandbox.demo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/deploy
+
+test-deploy: .venv/ready
+	$(BIN)/pytest tests/deploy
 
 lint: .venv/ready
 	$(BIN)/ruff check .
