@@ -19,6 +19,7 @@ from prefect.settings import (
 )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file on one worker of pytest-xdist, and those of `tests/deploy` on one stage."""
     for item in items:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -52,7 +51,7 @@ class Case:
         rule: Further fields of the sandbox's rule; without a count the fault's own holds.
         credentials: Fields of the credentials that differ.
         sandbox: Switches of the sandbox.
-        proven: Whether the lookup was seen to work before.
+        proven: Whether another video was bought before, which shows whether the lookup works.
         later: Fields of the credentials that differ at the next attempt.
         finish: Whether the next attempt is a run or the reconcile flow.
     """
@@ -130,42 +129,65 @@ _UNCLEAR = {
     "503-5001": False,
     "html": False,
 }
+_UNSURE = _stopped(NeedsDecision, "unknown", charges=0, step=Step.UNDECIDED)
+_UNSURE_BOUGHT = replace(_UNSURE, charges=1)
+_POSTED_AGAIN = Ending(posts=2)
+# By what became of the POST and by the lookup: how the run ends, and how the next attempt ends. "proven" is
+# a probe that was seen to work with another video, which counts here too.
+_BY_LOOKUP: dict[tuple[bool, str], tuple[Ending, Ending]] = {
+    (True, "yes"): (ARCHIVED, ARCHIVED),
+    (True, "no"): (_UNSURE_BOUGHT, ARCHIVED),
+    (True, "probe"): (ARCHIVED, ARCHIVED),
+    (True, "proven"): (Ending(posts=2, charges=2), Ending(posts=2, charges=2)),
+    (False, "yes"): (_POSTED_AGAIN, _POSTED_AGAIN),
+    (False, "no"): (_UNSURE, _POSTED_AGAIN),
+    # Not found proves nothing before a lookup was seen to work.
+    (False, "probe"): (_UNSURE, _UNSURE),
+    (False, "proven"): (Ending(posts=3, charges=2), Ending(posts=3, charges=2)),
+}
 
 
-def _unclear(fault: str, lookup: str, *, bought: bool, proven: bool = False) -> Case:
-    """Return the case of a lost answer: adopted, posted again because it is absent, or left to a person."""
-    doubt = _stopped(NeedsDecision, "unknown", charges=int(bought), step=Step.UNDECIDED)
-    cleared = Ending(posts=1 if bought else 2)
-    # Before a lookup was seen to work, one look is taken, and a slow POST is not there yet.
-    seen = bought if lookup == "probe" and not proven and fault != "slow" else lookup == "yes" or proven
-    patience = {"create_seconds": 3, "absence_seconds": 0.5, "lookup": lookup}
-    if fault == "slow":
-        patience |= {"create_seconds": 1, "absence_seconds": 20}
-    # Not found proves nothing until a lookup was seen to work, or the operator says that it does.
-    for_good = not bought and lookup == "probe" and not proven
-    case = Case(
+def _unclear(fault: str, lookup: str) -> Case:
+    ends, following = _BY_LOOKUP[_UNCLEAR[fault], lookup]
+    return Case(
         fault,
-        cleared if seen else doubt,
-        doubt if for_good else cleared,
+        ends,
+        following,
         endpoint="create",
-        rule={"count": 1} | ({"seconds": 4} if fault == "slow" else {}),
-        credentials=patience,
-        later={} if for_good else {"lookup": "yes"},
-        proven=proven,
+        rule={"count": 1},
+        credentials={
+            "lookup": "probe" if lookup == "proven" else lookup,
+            "create_seconds": 3,
+            "absence_seconds": 0.5,
+        },
+        proven=lookup == "proven",
+        later={"lookup": "yes"} if lookup == "no" else {},
     )
-    if not proven:
-        return case
-    # The video that proved it.
-    more = [replace(end, posts=end.posts + 1, charges=end.charges + 1) for end in (case.ends, case.next)]
-    return replace(case, ends=more[0], next=more[1])
 
 
-def _every_unclear() -> Iterator[Case]:
-    for fault, bought in _UNCLEAR.items():
-        for lookup in ("yes", "no", "probe"):
-            yield _unclear(fault, lookup, bought=bought)
-        yield _unclear(fault, "probe", bought=bought, proven=True)
+def _slow(lookup: str) -> Case:
+    """Return the case of a POST that is carried out three seconds after its sender gave it up."""
+    case = _unclear("slow", lookup)
+    patience = {"create_seconds": 1, "absence_seconds": 20}
+    # Where absence cannot be proved there is no point in waiting: one look, here too early.
+    ends = _UNSURE_BOUGHT if lookup == "probe" else case.ends
+    return replace(case, ends=ends, rule={"count": 1, "seconds": 4}, credentials=case.credentials | patience)
 
+
+_BY_ALL_LOOKUPS = [
+    _slow(lookup) if fault == "slow" else _unclear(fault, lookup)
+    for fault in _UNCLEAR
+    for lookup in ("yes", "no", "probe", "proven")
+]
+# A provider that does not answer lookups: the first video shows it, and the lost one is left to a person.
+_NO_LOOKUPS = Case(
+    "lost-response",
+    replace(_UNSURE, posts=2, charges=2),
+    replace(_UNSURE, posts=2, charges=2),
+    rule={"count": 1},
+    sandbox={"lookup": False},
+    proven=True,
+)
 
 # What a query may meet: it says nothing about the task.
 _PASSING = [
@@ -240,6 +262,6 @@ _NOT_FETCHED = [
 ]
 
 CASES: list[Case] = [
-    *(*_REFUSED, *_WAITED_FOR, *_TOO_BUSY, *_FAILED, *_READABLE, *_every_unclear()),
+    *(*_REFUSED, *_WAITED_FOR, *_TOO_BUSY, *_FAILED, *_READABLE, *_BY_ALL_LOOKUPS, _NO_LOOKUPS),
     *(*_PASSING, *_SHAPES, *_SLOW_READ, *_LASTING, *_FETCHED, *_NOT_FETCHED),
 ]
