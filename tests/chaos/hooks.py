@@ -38,7 +38,7 @@ _MARKS = {
     Boundary.PAUSED: "posting",
     Boundary.PAUSED_SENDING: "sending",
 }
-_WAIT_FOR_RIVAL = 8.0
+_WAIT_FOR_RIVAL = 20.0
 
 
 class Hooks:

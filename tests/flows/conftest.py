@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from prefect.testing.fixtures import asserting_events_worker  # noqa: F401 # a f
 from blocks import AvatarArchive, CometAPICredentials
 from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
+from flows.avatar import generate_avatar
 from flows.tasks import archive, lookup, poll, purchase, record, submit, validate
+from tests.flows.story import Ask
 
 SAMPLES = Path(__file__).parents[2] / "blocks/sandbox/samples"
 
@@ -87,3 +90,9 @@ def face() -> str:
 @pytest.fixture
 def voice() -> str:
     return str(SAMPLES / "voice.mp3")
+
+
+@pytest.fixture
+def ask(face: str, voice: str, credentials: CometAPICredentials, archive_block: AvatarArchive) -> Ask:
+    """Return the main flow with everything given that it needs."""
+    return partial(generate_avatar, image=face, audio=voice, credentials=credentials, store=archive_block)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -28,6 +27,7 @@ from flows.reconcile import reconcile_jobs
 from flows.tasks.connections import connect
 from flows.tasks.decision import Choice, Decision, decide_job
 from tests.blocks.sandbox.media import picture, sound, text
+from tests.flows.story import Ask, eventually
 
 JOB = "ab" * 32
 NAME = "b5f1c2d3-0000-5000-8000-000000000001"
@@ -145,12 +145,11 @@ async def test_a_task_that_the_provider_does_not_know_is_not_adopted(doubt: Doub
     assert await doubt.last() == before
 
 
-async def test_a_task_of_another_job_is_not_adopted(doubt: Doubt) -> None:
+async def test_a_task_of_another_job_is_not_adopted(doubt: Doubt, sandbox: RunningSandbox) -> None:
     before = await doubt.write(Step.UNDECIDED)
     other = await doubt.buy("b5f1c2d3-0000-5000-8000-000000000002")
-    async with doubt.credentials.get_client() as client:
-        while (await client.get(other)).external_task_id is None:
-            """The sandbox, like the provider, names the external task id of a finished task only."""
+    # The sandbox names the external task id of a finished task only, as Kling's examples do.
+    await eventually(lambda: sandbox.tasks()[0]["status"] == "succeed")
     with pytest.raises(InvalidRequest, match="000000000002"):
         await doubt.decide("adopt", other)
     assert await doubt.last() == before
@@ -166,12 +165,12 @@ async def test_nothing_is_adopted_unseen(doubt: Doubt, sandbox: RunningSandbox) 
 
 
 @pytest.fixture
-def ask(doubt: Doubt, face: str, voice: str) -> Callable[..., Awaitable[Any]]:
+def ask(doubt: Doubt, face: str, voice: str) -> Ask:
     unsure = doubt.credentials.model_copy(update={"lookup": "no"})
     return partial(generate_avatar, image=face, audio=voice, credentials=unsure, store=doubt.place)
 
 
-async def in_doubt(ask: Callable[..., Awaitable[Any]], sandbox: RunningSandbox, fault: str) -> str:
+async def in_doubt(ask: Ask, sandbox: RunningSandbox, fault: str) -> str:
     """Run into a doubt and return the id of the job."""
     sandbox.fault(fault, count=1)
     with pytest.raises(NeedsDecision) as stopped:
@@ -182,7 +181,7 @@ async def in_doubt(ask: Callable[..., Awaitable[Any]], sandbox: RunningSandbox, 
 @pytest.mark.parametrize("by", ["run", "reconcile"])
 @pytest.mark.parametrize("given_up_before", [False, True])
 async def test_what_was_adopted_is_collected(
-    by: str, given_up_before: bool, ask: Callable[..., Awaitable[Any]], doubt: Doubt, sandbox: RunningSandbox
+    by: str, given_up_before: bool, ask: Ask, doubt: Doubt, sandbox: RunningSandbox
 ) -> None:
     job_id = await in_doubt(ask, sandbox, "lost-response")
     settings: dict[str, Any] = {"credentials": doubt.credentials, "store": doubt.place}
@@ -194,32 +193,28 @@ async def test_what_was_adopted_is_collected(
     if by == "run":
         assert (await ask()).provided.task_id == charge["task_id"]
     else:
-        while [report.state for report in await reconcile_jobs(**settings)] == ["running"]:
-            """The sandbox is still making it."""
+        await eventually(lambda: sandbox.tasks()[0]["status"] == "succeed")
+        assert [report.state for report in await reconcile_jobs(**settings)] == ["archived"]
         async with doubt.place.open() as archive:
             assert await archive.find_done(job_id)
     assert sandbox.ledger()["posts"] == 1
 
 
 async def test_what_is_to_be_posted_again_is_posted_by_the_next_run_only(
-    ask: Callable[..., Awaitable[Any]], doubt: Doubt, sandbox: RunningSandbox
+    ask: Ask, doubt: Doubt, sandbox: RunningSandbox
 ) -> None:
     job_id = await in_doubt(ask, sandbox, "500-before-accept")
-    name = doubt.credentials.task_namespace
     await decide(job_id, "post again", credentials=doubt.credentials, store=doubt.place)
     assert await reconcile_jobs(credentials=doubt.credentials, store=doubt.place) == []
     assert sandbox.ledger()["posts"] == 1
     sidecar = await ask()
-    assert name
     assert sandbox.ledger()["posts"] == 2
     assert [charge["external_task_id"] for charge in sandbox.ledger()["charges"]] == [
         sidecar.provided.external_task_id
     ]
 
 
-async def test_what_was_given_up_is_left_alone(
-    ask: Callable[..., Awaitable[Any]], doubt: Doubt, sandbox: RunningSandbox
-) -> None:
+async def test_what_was_given_up_is_left_alone(ask: Ask, doubt: Doubt, sandbox: RunningSandbox) -> None:
     job_id = await in_doubt(ask, sandbox, "lost-response")
     await decide(job_id, "give up", credentials=doubt.credentials, store=doubt.place)
     before = sandbox.requests()

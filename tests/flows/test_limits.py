@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,7 @@ from blocks.storage.sidecar import Sidecar
 from flows.avatar import generate_avatar
 from tests.blocks.local_server import served
 from tests.blocks.media.samples import adts, m4a, mp3, picture, plain_png, several_pictures, sound, wav
-
-Ask = Callable[..., Awaitable[Sidecar]]
+from tests.flows.story import Ask
 
 
 @pytest.fixture
