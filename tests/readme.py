@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import blocks.web  # noqa: F401 # its error is in the table too
+import flows.tasks.results  # noqa: F401 # as above
 from blocks.errors import AvatarError
 
 README = Path("README.md")
@@ -24,10 +26,15 @@ def error_table() -> str:
 
 
 def _raised(kind: type[AvatarError]) -> Iterator[type[AvatarError]]:
-    for child in kind.__subclasses__():
+    for child in sorted(kind.__subclasses__(), key=_place):
         if child.default_next_step != AvatarError.default_next_step:
             yield child
         yield from _raised(child)
+
+
+def _place(kind: type[AvatarError]) -> tuple[bool, str, int]:
+    """Order by definition, whatever was imported first."""
+    return kind.__module__ != "blocks.errors", kind.__module__, inspect.getsourcelines(kind)[1]
 
 
 def with_table(text: str) -> str:
