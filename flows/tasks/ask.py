@@ -5,9 +5,9 @@ from __future__ import annotations
 from prefect import runtime
 from prefect.flow_runs import asuspend_flow_run
 
-from blocks.errors import NeedsDecision
+from blocks.errors import InvalidRequest, NeedsDecision, TaskNotFound
 from blocks.kling.job import Job
-from blocks.storage.journal import Entry
+from blocks.storage.journal import Entry, Standing, Step, now
 from flows.tasks.connections import Connections
 from flows.tasks.decision import Decision, decide_job
 from flows.tasks.request import Request
@@ -49,7 +49,8 @@ async def submit_or_ask(job: Job, request: Request, connections: Connections) ->
 async def ask_person(doubt: NeedsDecision, connections: Connections) -> None:
     """Suspend the flow run until a person has decided, and write the decision to the journal.
 
-    Each doubt is asked about once: the answer to an earlier one is never applied to a later one.
+    Each doubt is asked about once, and again when the answer cannot be used: the answer to an earlier one is
+    never applied to a later one.
 
     Args:
         doubt: The error that says what is known.
@@ -58,22 +59,36 @@ async def ask_person(doubt: NeedsDecision, connections: Connections) -> None:
     Raises:
         NeedsDecision: This run cannot wait because it has no deployment; the decide flow does the same.
     """
-    job_id = doubt.facts.job_id or ""
-    last = await connections.archive.journal.last(job_id)
-    if runtime.deployment.id is None or last is None:
-        raise doubt
-    form = _FORM.format(
+    job_id, note = doubt.facts.job_id or "", ""
+    while True:
+        last = await connections.archive.journal.last(job_id)
+        if runtime.deployment.id is None or last is None:
+            raise doubt
+        if last.standing(now()) is not Standing.DOUBTFUL:
+            return
+        # MONEY: the key names the doubt, or "post again" would be repeated without asking.
+        answer = await asuspend_flow_run(
+            wait_for_input=Decision.with_initial_data(description=note + _form(doubt, last)), key=last.token
+        )
+        if not isinstance(answer, Decision):
+            return
+        try:
+            await decide_job(job_id, answer, connections, by=runtime.flow_run.name or "")
+        except (InvalidRequest, TaskNotFound) as refused:
+            # MONEY: an entry of its own gives the doubt another key: a refused answer is not read again.
+            await connections.archive.journal.append(job_id, last, Step.UNDECIDED, outcome=last.outcome)
+            note = f"**The answer {answer.choice!r} could not be used:** {refused.message}\n\n"
+        else:
+            return
+
+
+def _form(doubt: NeedsDecision, last: Entry) -> str:
+    return _FORM.format(
         message=doubt.message,
-        job_id=job_id,
+        job_id=last.job_id,
         external_task_id=last.external_task_id,
         posted=f"{last.intended_at:%Y-%m-%d %H:%M:%S} UTC" if last.intended_at else "unknown",
         http_status=doubt.facts.http_status or "none",
         service_code=doubt.facts.service_code or "none",
         request_id=doubt.facts.request_id or "none",
     )
-    # MONEY: the key names the doubt, or "post again" would be repeated without asking.
-    answer = await asuspend_flow_run(
-        wait_for_input=Decision.with_initial_data(description=form), key=last.claim
-    )
-    if isinstance(answer, Decision):
-        await decide_job(job_id, answer, connections, by=runtime.flow_run.name or "")

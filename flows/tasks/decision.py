@@ -8,7 +8,8 @@ from typing import Literal
 from prefect.input import RunInput
 from pydantic import Field
 
-from blocks.errors import AvatarError, Facts, Fault, InvalidRequest, JobInProgress
+from blocks.errors import AvatarError, Facts, Fault, InvalidRequest, JobInProgress, ProviderError
+from blocks.kling.models import TaskStatus
 from blocks.storage.journal import Entry, Outcome, Standing, Step, now
 from blocks.storage.layout import open_key
 from flows.tasks.connections import Connections
@@ -33,7 +34,8 @@ class Decision(RunInput):
 async def decide_job(job_id: str, decision: Decision, connections: Connections, by: str = "") -> Entry:
     """Write a person's decision about a job to its journal. Never posts by itself.
 
-    `post again` makes the next run of the job post it: if it was bought after all, that pays twice.
+    `post again` makes the next run of the job post it: if it was bought after all, that pays twice. So the
+    provider is asked once more, where it can be: what it finds is not posted again.
 
     Args:
         job_id: The job.
@@ -78,17 +80,38 @@ async def _changes(last: Entry, decision: Decision, connections: Connections) ->
         raise JobInProgress("Another run is posting this job right now", Facts(job_id=last.job_id))
     if decision.choice == "adopt":
         await _check_adoptable(last, decision.kling_task_id, connections)
-        return {"kling_task_id": decision.kling_task_id, "submitted_at": last.intended_at or now()}
-    if decision.choice == "post again" and standing is Standing.BOUGHT:
-        raise InvalidRequest(
-            (
-                Fault(
-                    "choice", f"Kling task {last.kling_task_id} is being collected", "give up, or a new take"
-                ),
-            ),
-            Facts(job_id=last.job_id, kling_task_id=last.kling_task_id),
-        )
+        adopted = {"kling_task_id": decision.kling_task_id, "submitted_at": last.intended_at or now()}
+        return adopted | _surplus(last, decision.kling_task_id)
+    if decision.choice == "post again":
+        await _check_not_bought(last, connections)
     return {}
+
+
+def _surplus(last: Entry, adopted: str) -> dict[str, object]:
+    """Keep account of a Kling task that was bought and gives way to the adopted one."""
+    if last.step is not Step.SUBMITTED or last.kling_task_id in {None, adopted}:
+        return {}
+    return {"surplus_task_ids": (*last.surplus_task_ids, last.kling_task_id)}
+
+
+async def _check_not_bought(last: Entry, connections: Connections) -> None:
+    """Refuse to post again what was bought, as far as journal and provider can tell."""
+    if last.standing(now()) is Standing.BOUGHT:
+        raise _refused(last, last.kling_task_id, "is being collected", "give up, or a new take")
+    if connections.credentials.lookup == "no" or not last.external_task_id:
+        return
+    # MONEY: whoever looked it up by hand may have looked too early.
+    try:
+        task = await connections.client.find(last.external_task_id)
+    except ProviderError:
+        return
+    if task and task.status is not TaskStatus.FAILED:
+        raise _refused(last, task.task_id, "was bought for this job", "adopt it")
+
+
+def _refused(last: Entry, kling_task_id: str | None, found: str, limit: str) -> InvalidRequest:
+    facts = Facts(job_id=last.job_id, kling_task_id=kling_task_id, charged="yes")
+    return InvalidRequest((Fault("choice", f"Kling task {kling_task_id} {found}", limit),), facts)
 
 
 async def _check_adoptable(last: Entry, kling_task_id: str, connections: Connections) -> None:

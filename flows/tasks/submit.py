@@ -77,6 +77,7 @@ async def submit_job(order: Order, connections: Connections) -> Entry:
             raise closed(last)
         if last and standing is Standing.DOUBTFUL:
             last = await clear_up(check_route(last, connections), connections)
+            patience.check(last)
         elif standing is Standing.BUSY:
             await asyncio.sleep(_LOOK_AGAIN)
         elif done := await _archived_before(order.job, connections):
@@ -105,6 +106,19 @@ class _Patience:
             raise error
         run_logger().info("%s; nothing was bought. Trying again in %.0f s", error.message, pause)
         await asyncio.sleep(pause)
+
+    def check(self, cleared: Entry) -> None:
+        """Stop posting to a provider that answers one POST after the other with a failure.
+
+        Raises:
+            SlowDown: The last POST is known to have bought nothing, and it has been too long.
+        """
+        waited = time.monotonic() - self._started
+        if cleared.step is Step.RELEASED and waited > self._seconds:
+            raise SlowDown(
+                f"The provider has failed every POST for {waited:.0f} s; each was looked up, none was bought",
+                Facts(job_id=cleared.job_id),
+            )
 
 
 async def _archived_before(job: Job, connections: Connections) -> Entry | None:

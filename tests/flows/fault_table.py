@@ -188,6 +188,14 @@ _NO_LOOKUPS = Case(
     sandbox={"lookup": False},
     proven=True,
 )
+# A provider that fails each POST, of which none was bought: it is not posted to for ever.
+_NEVER_BOUGHT = Case(
+    "500-before-accept",
+    _stopped(SlowDown, "no", charges=0, step=Step.RELEASED),
+    Ending(posts=2),
+    rule={"count": None},
+    credentials={"lookup": "yes", "create_seconds": 1, "absence_seconds": 0.1, "wait_seconds": 1},
+)
 
 # What a query may meet: it says nothing about the task.
 _PASSING = [
@@ -262,6 +270,15 @@ _NOT_FETCHED = [
 ]
 
 CASES: list[Case] = [
-    *(*_REFUSED, *_WAITED_FOR, *_TOO_BUSY, *_FAILED, *_READABLE, *_BY_ALL_LOOKUPS, _NO_LOOKUPS),
+    *(
+        *_REFUSED,
+        *_WAITED_FOR,
+        *_TOO_BUSY,
+        *_FAILED,
+        *_READABLE,
+        *_BY_ALL_LOOKUPS,
+        _NO_LOOKUPS,
+        _NEVER_BOUGHT,
+    ),
     *(*_PASSING, *_SHAPES, *_SLOW_READ, *_LASTING, *_FETCHED, *_NOT_FETCHED),
 ]

@@ -96,11 +96,11 @@ async def test_any_choice_is_open_while_nothing_is_being_posted_or_collected(
     choice: Choice, step: Step, changes: dict[str, Any], doubt: Doubt
 ) -> None:
     before = await doubt.write(step, **changes)
-    task_id = await doubt.buy()
-    written = await doubt.decide(choice, task_id if choice == "adopt" else "")
+    task_id = await doubt.buy() if choice == "adopt" else ""
+    written = await doubt.decide(choice, task_id)
     expected = {"adopt": Step.SUBMITTED, "post again": Step.RELEASED, "give up": Step.GIVEN_UP}
     assert (written.step, written.number, written.run) == (expected[choice], before.number + 1, "Ann")
-    assert written.kling_task_id == (task_id if choice == "adopt" else before.kling_task_id)
+    assert written.kling_task_id == (task_id or before.kling_task_id)
     assert written.outcome.message == f"A person decided: {choice}"
     assert await doubt.last() == written
 
@@ -120,6 +120,34 @@ async def test_what_is_being_collected_is_not_posted_again(doubt: Doubt) -> None
         await doubt.decide("post again")
     assert await doubt.last() == before
     assert (await doubt.decide("give up")).step is Step.GIVEN_UP
+
+
+async def test_what_the_provider_finds_is_not_posted_again(doubt: Doubt, sandbox: RunningSandbox) -> None:
+    """Whoever looked it up by hand may have looked too early."""
+    before = await doubt.write(Step.UNDECIDED)
+    task_id = await doubt.buy()
+    with pytest.raises(InvalidRequest, match=f"{task_id} was bought for this job; adopt it") as refused:
+        await doubt.decide("post again")
+    assert (refused.value.charged, await doubt.last()) == ("yes", before)
+    blind = doubt.credentials.model_copy(update={"lookup": "no"})
+    assert (await Doubt(blind, doubt.place).decide("post again")).step is Step.RELEASED
+
+
+@pytest.mark.parametrize("fault", ["query-500", "query-html"])
+async def test_where_the_provider_does_not_tell_a_person_decides(
+    fault: str, doubt: Doubt, sandbox: RunningSandbox
+) -> None:
+    await doubt.write(Step.UNDECIDED)
+    sandbox.fault(fault)
+    assert (await doubt.decide("post again")).step is Step.RELEASED
+
+
+async def test_a_kling_task_that_gives_way_to_another_is_not_forgotten(doubt: Doubt) -> None:
+    await doubt.write(Step.SUBMITTED, kling_task_id="17")
+    task_id = await doubt.buy()
+    adopted = await doubt.decide("adopt", task_id)
+    assert (adopted.kling_task_id, adopted.surplus_task_ids) == (task_id, ("17",))
+    assert (await doubt.decide("adopt", task_id)).surplus_task_ids == ("17",)
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -16,7 +16,7 @@ from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 
 from blocks import AvatarArchive, CometAPICredentials
-from blocks.errors import JobGivenUp, TaskNotFound
+from blocks.errors import JobGivenUp
 from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.sidecar import Sidecar
 from flows.avatar import generate_avatar
@@ -166,15 +166,42 @@ async def test_an_answer_to_one_doubt_is_never_applied_to_the_next(run: Deployed
     assert run.sandbox.ledger()["posts"] == 2
 
 
-async def test_a_mistyped_answer_is_settled_by_the_decide_flow(run: Deployed) -> None:
+async def test_a_mistyped_answer_is_asked_for_again(run: Deployed) -> None:
     run.sandbox.fault("lost-response", count=1)
     await run.suspend()
     await run.answer(choice="adopt", kling_task_id="880000000000000001")
-    with pytest.raises(TaskNotFound) as mistyped:
-        await run.execute()
+    await run.suspend()
+    assert "The answer 'adopt' could not be used" in (await run.form())[0]
     (charge,) = run.sandbox.ledger()["charges"]
-    assert mistyped.value.facts.job_id
-    await decide(mistyped.value.facts.job_id, "adopt", charge["task_id"], **run.settings)
+    await run.answer(choice="adopt", kling_task_id=charge["task_id"])
+    assert (await run.execute()).provided.task_id == charge["task_id"]
+    assert run.sandbox.ledger()["posts"] == 1
+
+
+async def test_a_refused_answer_is_never_applied_later(run: Deployed) -> None:
+    """What was refused because the provider knew better must not be done when the provider is silent."""
+    seeing = run.settings["credentials"].model_copy(update={"lookup": "probe"})
+    await seeing.asave("unsure", overwrite=True)
+    run.sandbox.fault("lost-response", count=1)
+    # Not found: when the key is tried, when the answer is lost, and when the run goes on; then it appears.
+    run.sandbox.fault("query-1203-early", count=3)
+    await run.suspend()
+    await run.answer(choice="post again")
+    await run.suspend()
+    assert "was bought for this job; adopt it" in (await run.form())[0]
+    run.sandbox.fault("query-500")
+    await run.answer(choice="give up")
+    with pytest.raises(JobGivenUp):
+        await run.execute()
+    assert run.sandbox.ledger()["posts"] == 1
+
+
+async def test_what_was_settled_meanwhile_is_not_asked_again(run: Deployed) -> None:
+    run.sandbox.fault("lost-response", count=1)
+    await run.suspend()
+    (charge,) = run.sandbox.ledger()["charges"]
+    (report,) = await reconcile_jobs(**run.settings)
+    await decide(report.job_id, "adopt", charge["task_id"], **run.settings)
     await run.retry()
     assert (await run.execute()).provided.task_id == charge["task_id"]
     assert run.sandbox.ledger()["posts"] == 1
