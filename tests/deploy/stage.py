@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, TypeVar
 import httpx
 
 from blocks.sandbox.serve import RunningSandbox
-from tests.servers import run
 
 SAMPLES = Path("blocks/sandbox/samples").absolute()
 FACE = str(SAMPLES / "portrait.png")
@@ -55,8 +54,10 @@ class Stage:
         return self.environment["PREFECT_API_URL"].removesuffix("/api")
 
     def deploy(self, **variables: str) -> str:
-        """Run the set-up command; return what it printed."""
-        done = run("-m", "flows.deploy", environment={**self.environment, **variables})
+        """Run the set-up command as the README has it; return what it printed."""
+        command = ["make", "--silent", "deploy"]
+        environment = {**self.environment, **variables}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -105,6 +106,23 @@ class Stage:
         }
         self.post("/events", [content])
         return str(content["id"])
+
+    @contextmanager
+    def often(self, name: str) -> Iterator[None]:
+        """Let a schedule fire every 20 seconds while the block lasts, and not at all afterwards."""
+        deployment = self.deployment(name)
+        [planned] = deployment["schedules"]
+
+        def plan(interval: float, *, active: bool) -> None:
+            schedule = {**planned["schedule"], "interval": interval}
+            changed = {"slug": planned["slug"], "schedule": schedule, "active": active}
+            self.patch(f"/deployments/{deployment['id']}", {"schedules": [changed]})
+
+        plan(20, active=True)
+        try:
+            yield
+        finally:
+            plan(planned["schedule"]["interval"], active=False)
 
     def run_of(self, flow_run_id: str) -> Any:
         return self.get(f"/flow_runs/{flow_run_id}")

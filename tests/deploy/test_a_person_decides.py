@@ -29,6 +29,8 @@ def _block(stage: Stage, crew: subprocess.Popen[bytes]) -> Iterator[None]:
     assert done.returncode == 0, done.stderr
     yield
     stage.sandbox.clear_faults()
+    [saved] = [each for each in stage.post("/block_documents/filter") if each["name"] == "no-lookup"]
+    stage.call("DELETE", f"/block_documents/{saved['id']}")
 
 
 def doubtful(stage: Stage, take: int, fault: str) -> str:

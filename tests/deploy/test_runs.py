@@ -16,11 +16,24 @@ from tests.servers import run
 # A busy machine needs a minute to start a process.
 pytestmark = pytest.mark.timeout(900)
 
-_EMIT = """\
-from prefect.events import emit_event
+_README = Path("README.md")
+_EMIT = next(
+    code
+    for code in re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
+    if "emit_event" in code
+)
+_CHAIN = next(
+    code
+    for code in re.findall(r"```yaml\n(.*?)```", _README.read_text(), re.DOTALL)
+    if "job.archived" in code
+)
+_THEIRS = """\
+from prefect import flow
 
-wanted = {"image": FACE, "audio": VOICE, "mode": "pro", "take": 2}
-emit_event("kling-avatar.requested", {"prefect.resource.id": "kling-avatar.request.42"}, payload=wanted)
+
+@flow
+def publish(clip: str, job_id: str) -> None:
+    print(job_id, clip)
 """
 
 
@@ -42,7 +55,7 @@ def test_an_event_becomes_a_clip_with_typed_parameters(
 ) -> None:
     before, charges = _ids(stage, "generate-avatar"), stage.charges()
     script = tmp_path / "emit.py"
-    script.write_text(_EMIT.replace("FACE", repr(FACE)).replace("VOICE", repr(VOICE)))
+    script.write_text(_EMIT.replace("s3://bucket/face.png", FACE).replace("s3://bucket/voice.mp3", VOICE))
     done = run(str(script), environment=stage.environment)
     assert done.returncode == 0, done.stderr
     request = _only_new(stage, "request-avatar", set())
@@ -93,22 +106,15 @@ def test_a_malformed_event_is_one_failed_run_that_says_why(
 
 
 def test_the_schedule_runs_reconcile_jobs(stage: Stage, crew: subprocess.Popen[bytes]) -> None:
-    deployment = stage.deployment("reconcile-jobs")
-    [planned] = deployment["schedules"]
+    [planned] = stage.deployment("reconcile-jobs")["schedules"]
     assert planned["schedule"]["interval"] == 600
-    path = f"/deployments/{deployment['id']}"
-    quick = {"slug": planned["slug"], "schedule": {**planned["schedule"], "interval": 20}, "active": True}
-    stage.patch(path, {"schedules": [quick]})
-    try:
+    with stage.often("reconcile-jobs"):
         ended = wait_for(
             lambda: next(
                 (each for each in stage.runs("reconcile-jobs") if each["state_type"] == "COMPLETED"), None
             ),
             stage.log_tail,
         )
-    finally:
-        slow = {"slug": planned["slug"], "schedule": planned["schedule"], "active": False}
-        stage.patch(path, {"schedules": [slow]})
     assert ended["auto_scheduled"]
     assert re.match("Open jobs: ", ended["state"]["message"])
     show("schedule", to_start=seconds_between(ended["expected_start_time"], ended["start_time"]))
@@ -125,3 +131,34 @@ def test_what_an_automation_could_not_do_becomes_a_failed_run(
     ended = stage.ended(_only_new(stage, "alert", before)["id"])
     assert (ended["name"], ended["state_type"]) == ("alert: kling-avatar: requested", "FAILED")
     assert "409, it said" in ended["state"]["message"]
+
+
+def test_a_flow_of_others_is_triggered_by_an_archived_clip(
+    stage: Stage, crew: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """Deployed as the README says, by people who know nothing of this project's code."""
+    (tmp_path / "theirs.py").write_text(_THEIRS)
+    (tmp_path / "prefect.yaml").write_text(_CHAIN)
+    done = run(
+        "-m", "prefect", "--no-prompt", "deploy", "--all", environment=stage.environment, folder=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = stage.ended(stage.start("generate-avatar", image=FACE, audio=VOICE, take=6))
+    assert made["state_type"] == "COMPLETED", made["state"]
+    published = stage.ended(_only_new(stage, "publish", set())["id"])
+    assert published["state_type"] == "COMPLETED", published["state"]
+    assert Path(published["parameters"]["clip"]) == stage.clip_of(made["id"])
+
+
+def test_workers_take_the_code_from_git(stage: Stage, crew: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    repository = tmp_path / "code.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", ".", str(repository)], check=True)
+    subprocess.run(["git", "-C", str(repository), "branch", "--force", "released", "HEAD"], check=True)
+    report = stage.deploy(AVATAR_GIT_URL=repository.as_uri(), AVATAR_GIT_BRANCH="released")
+    assert "updated    deployment         generate-avatar/generate-avatar" in report
+    try:
+        ended = stage.ended(stage.start("generate-avatar", image=FACE, audio=VOICE, take=7))
+    finally:
+        stage.deploy()
+    assert ended["state_type"] == "COMPLETED", ended["state"]
+    assert "git_clone" in (stage.folder / "worker-crew.log").read_text()
