@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from uuid import uuid4
 
 from blocks.errors import StorageUnavailable
@@ -23,20 +24,19 @@ class S3Writer:
         self._key = key
         self._mark = uuid4().hex
         self._options = calls.settings.stream_options(key)
-        self._gathered: list[bytes] = []
-        self._gathered_bytes = 0
+        self._gathered = BytesIO()
         self._upload = Upload(calls, key, self._mark, **self._options)
         self._is_sending = False
         self._is_torn = False
 
     async def write(self, chunk: bytes) -> None:
         """Append `chunk`; waits while too many parts are in flight."""
-        while self._gathered_bytes + len(chunk) > (size := self._upload.next_part_size):
-            room = size - self._gathered_bytes
-            self._gather(chunk[:room])
-            chunk = chunk[room:]
+        rest = memoryview(chunk)
+        while len(rest) > (room := self._upload.next_part_size - self._gathered.tell()):
+            self._gathered.write(rest[:room])
+            rest = rest[room:]
             await self._send()
-        self._gather(chunk)
+        self._gathered.write(rest)
 
     async def publish(self) -> bool:
         """Make the object visible, whole, under its key; `False` when the key is taken.
@@ -49,39 +49,28 @@ class S3Writer:
         if await self._calls.describe(self._key) is not None:
             return False
         if not self._is_sending:
-            return await self._put(self._taken(), IfNoneMatch="*")
+            return await self._put(self._gathered, IfNoneMatch="*")
         await self._send()
         return await self._upload.complete(IfNoneMatch="*")
 
     async def discard(self) -> None:
         """Drop what was not published."""
-        self._taken()
+        self._gathered = BytesIO()
         await self._upload.abort()
-
-    def _gather(self, chunk: bytes) -> None:
-        self._gathered.append(chunk)
-        self._gathered_bytes += len(chunk)
-
-    def _taken(self) -> bytes:
-        """Return what was gathered, and gather anew."""
-        gathered = b"".join(self._gathered)
-        self._gathered.clear()
-        self._gathered_bytes = 0
-        return gathered
 
     async def _send(self) -> None:
         self._is_sending = True
         self._is_torn = True
-        await self._upload.send(self._taken())
+        part, self._gathered = self._gathered, BytesIO()
+        await self._upload.send(part)
         self._is_torn = False
 
-    async def _put(self, data: bytes, **condition: str) -> bool:
+    async def _put(self, data: BytesIO, **condition: str) -> bool:
         try:
-            await self._calls.send(
+            await self._calls.send_body(
                 "PutObject",
                 self._key,
-                weight=len(data),
-                Body=data,
+                data,
                 Metadata={MARK: self._mark},
                 **self._options,
                 **condition,
