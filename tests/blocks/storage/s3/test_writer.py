@@ -174,6 +174,7 @@ async def test_never_more_parts_are_in_flight_than_allowed(s3_settings: S3Settin
 
 async def test_what_is_said_about_objects_arrives(s3_settings: S3Settings, bucket: Bucket) -> None:
     told = {"storage_class": "STANDARD_IA", "tags": {"team": "a + b"}, "server_side_encryption": "AES256"}
+    told |= {"content_type": "video/x-own"}
     store = S3Store("archive", "", s3_settings.model_copy(update=told))
     await publish(store, CLIP, "clips/large.mp4")
     await publish(store, b"x", "clips/small.mp4")
@@ -183,7 +184,7 @@ async def test_what_is_said_about_objects_arrives(s3_settings: S3Settings, bucke
     for key in ("clips/large.mp4", "clips/small.mp4", "clips/a.json", "journal/a.json"):
         about = bucket.describe(key)
         streamed = key.endswith(".mp4")
-        assert about["ContentType"] == ("video/mp4" if streamed else "application/json")
+        assert about["ContentType"] == ("video/x-own" if streamed else "application/json")
         assert about["ServerSideEncryption"] == "AES256"
         assert about.get("StorageClass") == ("STANDARD_IA" if streamed else None)
         assert bucket.tags(key) == {"team": "a + b"}
