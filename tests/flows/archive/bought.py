@@ -83,6 +83,12 @@ async def buy(base_url: str, folder: Path) -> Bought:
             return Bought(entry, b"".join([chunk async for chunk in chunks]))
 
 
+def moved(connections: Connections, store: S3Store) -> Connections:
+    """Return the same connections with an archive in `store`."""
+    account, place = connections.credentials, connections.place
+    return Connections(account, connections.client, connections.delivery, Archive(store), place)
+
+
 @asynccontextmanager
 async def connected(base_url: str, store: S3Store) -> AsyncIterator[Connections]:
     """Open the sandbox and an archive in `store`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +22,12 @@ from flows.tasks.connections import Connections
 from tests.blocks.storage.conftest import shared
 from tests.blocks.storage.s3.bucket import Bucket
 from tests.blocks.storage.s3.faults import Fault, Proxy, done_but_cut, done_but_refused, refused
-from tests.flows.archive.bought import PARTS, ROOM, Bought, connected
+from tests.flows.archive.bought import PARTS, ROOM, Bought, connected, moved
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FOR_EVER = 99
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,14 @@ async def connections(
         yield opened
 
 
+@pytest.fixture
+def move(
+    bought: Bought, connections: Connections, s3_settings: S3Settings, s3_session: Session
+) -> Callable[[str], Connections]:
+    """Return connections with an archive elsewhere in the bucket."""
+    return lambda room: moved(connections, shared(bought.store(s3_settings, room), s3_session))
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_after_each_fault_nothing_half_is_there_and_the_job_completes(
     case: Case,
@@ -156,23 +165,18 @@ async def test_a_wrong_clip_without_its_sidecar_is_moved_aside_and_fetched_anew(
 
 
 async def test_credentials_that_expire_at_any_request_leave_nothing_half(
-    bought: Bought,
-    source: RunningSandbox,
-    proxy: Proxy,
-    bucket: Bucket,
-    s3_settings: S3Settings,
-    s3_session: Session,
+    bought: Bought, proxy: Proxy, bucket: Bucket, move: Callable[[str], Connections]
 ) -> None:
     for number in itertools.count():
         room = f"room/{number:03}"
-        async with connected(source.url, shared(bought.store(s3_settings, room), s3_session)) as opened:
-            proxy.fail("*", refused(400, "ExpiredToken"), FOR_EVER, skip=number)
-            ended = await outcome(bought, opened)
-            proxy.heal()
-            bought.check_nothing_half(bucket, room)
-            await opened.archive.store.sweep(60)
-            assert bucket.open_uploads() == []
-            await bought.check_completes(opened, bucket, room)
+        opened = move(room)
+        proxy.fail("*", refused(400, "ExpiredToken"), FOR_EVER, skip=number)
+        ended = await outcome(bought, opened)
+        proxy.heal()
+        bought.check_nothing_half(bucket, room)
+        await opened.archive.store.sweep(60)
+        assert bucket.open_uploads() == []
+        await bought.check_completes(opened, bucket, room)
         if ended is None:
             break
         assert isinstance(ended, StorageUnavailable)
@@ -212,34 +216,28 @@ class CancelledAt:
 
 
 async def test_a_cancellation_at_any_await_leaves_nothing_half(
-    bought: Bought,
-    source: RunningSandbox,
-    proxy: Proxy,
-    bucket: Bucket,
-    s3_settings: S3Settings,
-    s3_session: Session,
+    bought: Bought, proxy: Proxy, bucket: Bucket, move: Callable[[str], Connections]
 ) -> None:
     async def cancel_at(number: int) -> bool:
         room = f"room/{number:03}"
-        async with connected(source.url, shared(bought.store(s3_settings, room), s3_session)) as opened:
-            attempt = CancelledAt(number, bought, opened)
+        opened = move(room)
+        attempt = CancelledAt(number, bought, opened)
 
-            async def work() -> None:
-                await attempt
+        async def work() -> None:
+            await attempt
 
-            await asyncio.wait([asyncio.create_task(work())])
-            bought.check_nothing_half(bucket, room)
-            assert bucket.open_uploads(room) == []
-            if attempt.waited <= number:
-                return False
+        await asyncio.wait([asyncio.create_task(work())])
+        bought.check_nothing_half(bucket, room)
+        assert bucket.open_uploads(room) == []
+        if attempt.waited > number:
             await bought.check_completes(opened, bucket, room)
-            return True
+        return attempt.waited > number
 
-    for first in itertools.count(0, 8):
-        cancelled = await asyncio.gather(*(cancel_at(number) for number in range(first, first + 8)))
+    for first in itertools.count(0, AT_ONCE):
+        cancelled = await asyncio.gather(*(cancel_at(number) for number in range(first, first + AT_ONCE)))
         if not any(cancelled):
             break
-    assert first > 16
+    assert first > PARTS, first
 
 
 async def test_a_process_that_is_killed_leaves_nothing_half(
