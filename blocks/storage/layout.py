@@ -7,6 +7,7 @@ journal/ab/<job_id>/0001.json   what was done for the job, one entry a file, nev
 open/<job_id>.0001              there may be something to collect for this job
 aside/<job_id>.<moment>.mp4     a delivered file that failed its checks
 learned/<name>.json             what was found out about the provider
+schema/sidecar-<version>.json   JSON Schema of the sidecars
 inbox/<digest>.json             what became of a piece of work in an inbox
 results/<name>.results.jsonl    results of a manifest whose own place cannot be written
 ```
@@ -17,10 +18,14 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+CLIPS_PREFIX = "clips/"
+JOURNAL_PREFIX = "journal/"
 OPEN_PREFIX = "open/"
+ASIDE_PREFIX = "aside/"
 
 _JOB_ID = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9a-z-]{1,80}")
+_JOURNAL_KEY = re.compile(r"journal/[0-9a-f]{2}/([0-9a-f]{64})/(\d{4,})\.json")
 _OPEN_KEY = re.compile(r"open/([0-9a-f]{64})\.(\d{4,})")
 
 
@@ -56,6 +61,25 @@ def learned_key(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name[:80]!r} is not a name of small letters, digits and dashes")
     return f"learned/{name}.json"
+
+
+def schema_key(version: int) -> str:
+    """Return the key of the JSON Schema of sidecars of this version."""
+    return f"schema/sidecar-{version}.json"
+
+
+def read_clip_key(key: str) -> str | None:
+    """Return the job id of a clip or sidecar, or `None` for a foreign key."""
+    job_id = key.rpartition("/")[2].partition(".")[0]
+    is_ours = _JOB_ID.fullmatch(job_id) and key in {clip_key(job_id), sidecar_key(job_id)}
+    return job_id if is_ours else None
+
+
+def read_journal_key(key: str) -> tuple[str, int] | None:
+    """Return the job id and number of a journal entry, or `None` for a foreign key."""
+    match = _JOURNAL_KEY.fullmatch(key)
+    is_ours = match and key == journal_key(match[1], int(match[2]))
+    return (match[1], int(match[2])) if match and is_ours else None
 
 
 def read_open_key(key: str) -> tuple[str, int] | None:
