@@ -25,7 +25,9 @@ ASIDE_PREFIX = "aside/"
 
 _JOB_ID = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9a-z-]{1,80}")
-_JOURNAL_KEY = re.compile(r"journal/[0-9a-f]{2}/([0-9a-f]{64})/(\d{4,})\.json")
+_OF_A_JOB = re.compile(
+    r"clips/([0-9a-f]{2})/(\1[0-9a-f]{62})\.(?:mp4|json)|journal/([0-9a-f]{2})/(\3[0-9a-f]{62})/\d{4,}\.json"
+)
 _OPEN_KEY = re.compile(r"open/([0-9a-f]{64})\.(\d{4,})")
 
 
@@ -68,24 +70,18 @@ def schema_key(version: int) -> str:
     return f"schema/sidecar-{version}.json"
 
 
-def read_clip_key(key: str) -> str | None:
-    """Return the job id of a clip or sidecar, or `None` for a foreign key."""
-    job_id = key.rpartition("/")[2].partition(".")[0]
-    is_ours = _JOB_ID.fullmatch(job_id) and key in {clip_key(job_id), sidecar_key(job_id)}
-    return job_id if is_ours else None
-
-
-def read_journal_key(key: str) -> tuple[str, int] | None:
-    """Return the job id and number of a journal entry, or `None` for a foreign key."""
-    match = _JOURNAL_KEY.fullmatch(key)
-    is_ours = match and key == journal_key(match[1], int(match[2]))
-    return (match[1], int(match[2])) if match and is_ours else None
-
-
 def read_open_key(key: str) -> tuple[str, int] | None:
     """Return the job id and entry number that an open mark announces, or `None` for a foreign key."""
     match = _OPEN_KEY.fullmatch(key)
     return (match[1], int(match[2])) if match else None
+
+
+def job_of(key: str) -> str | None:
+    """Return the job that a clip, sidecar, journal entry or open mark is of, or `None` for a foreign key."""
+    if mark := read_open_key(key):
+        return mark[0]
+    match = _OF_A_JOB.fullmatch(key)
+    return match[2] or match[4] if match else None
 
 
 def _shard(job_id: str) -> str:

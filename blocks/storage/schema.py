@@ -30,7 +30,7 @@ _VERSION = 1
 class _WithoutFieldTitles(GenerateJsonSchema):
     """Pydantic makes a title of each field's name, which says nothing that the name does not."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 # pydantic's signature
         return False
 
 

@@ -1,7 +1,7 @@
 """The JSON beside a clip: what was asked, what it became, what it cost. It is the mark that a job is done.
 
-The models here are published as a JSON Schema: see `blocks.storage.schema`. A sidecar is never changed once it
-is written, so a new field needs a default, and old sidecars stay readable.
+The models here are published as a JSON Schema: see `blocks.storage.schema`. A sidecar is never changed once
+it is written, so a new field needs a default, and old sidecars stay readable.
 """
 
 from __future__ import annotations
