@@ -17,7 +17,7 @@ from blocks.storage.verify import Kind
 from flows.reconcile import reconcile_jobs
 from flows.tasks import findings
 from flows.tasks.findings import ArchiveDamaged, Verification
-from flows.verify import verify_archive
+from flows.verify import main, verify_archive
 from tests.flows.desk import bought, newest_table
 from tests.flows.story import Ask, open_jobs
 
@@ -95,3 +95,19 @@ async def test_the_table_is_bounded_with_the_worst_first_and_everything_is_count
     rows, description = await newest_table("verify-archive")
     assert [row["found"] for row in rows] == ["clip without sidecar"] * 3
     assert description.endswith("Only 3 of 11 are shown.")
+
+
+def test_the_command_fails_for_damage_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = "0a" * 32
+    place = tmp_path / sidecar_key(job_id)
+    place.parent.mkdir(parents=True)
+    place.write_text("{")
+    monkeypatch.setenv("AVATAR_ARCHIVE_URL", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["flows.verify", "--deep"])
+    with pytest.raises(SystemExit, match=r"cannot be read \(1\)") as ended:
+        main()
+    assert ended.value.code != 0
+    (finding,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
+    assert (finding["kind"], finding["key"]) == ("cannot be read", sidecar_key(job_id))
