@@ -41,7 +41,10 @@ class Kind(StrEnum):
         return self not in {Kind.REOPENED, Kind.FOREIGN, Kind.ASIDE}
 
 
-_RESTORE = "Restore the clip from a backup, or ask the provider for the Kling task of the sidecar."
+_RESTORE = (
+    "Restore the clip from a backup. While the provider keeps it: move clip and sidecar away, verify with "
+    "reopen, and reconcile-jobs fetches it again. Nothing is posted again."
+)
 _REOPEN = "Run it again with reopen; reconcile-jobs then finishes the job. Nothing is posted again."
 _NEXT_STEPS = {
     Kind.NOT_COLLECTED: _REOPEN,
@@ -100,13 +103,9 @@ async def check_shelf(
     try:
         found = await _check(shelf, store, deep, reopen)
     except StorageUnavailable as error:
-        found = Finding(
-            kind=Kind.UNREADABLE,
-            key=sidecar_key(shelf.job_id) if shelf.has_sidecar else journal_key(shelf.job_id, 1),
-            job_id=shelf.job_id,
-            detail=error.message,
-            next_step=error.next_step,
-        )
+        found = _unreadable(shelf, error.message, error.next_step)
+    except ValueError as error:  # a symbolic link that leads out of the archive
+        found = _unreadable(shelf, str(error), "Put the file itself in its place.")
     return [*findings, found] if found else findings
 
 
@@ -114,6 +113,12 @@ async def kept_aside(store: Store) -> AsyncIterator[Finding]:
     """List the delivered files that failed their checks and were kept for inspection."""
     async for found in store.find(ASIDE_PREFIX):
         yield _finding(Kind.ASIDE, found.key, detail=f"{found.size:,} bytes")
+
+
+def _unreadable(shelf: Shelf, detail: str, next_step: str) -> Finding:
+    job_id = shelf.job_id
+    key = sidecar_key(job_id) if shelf.has_sidecar else journal_key(job_id, 1)
+    return Finding(kind=Kind.UNREADABLE, key=key, job_id=job_id, detail=detail, next_step=next_step)
 
 
 async def _check(shelf: Shelf, store: Store, deep: bool, reopen: bool) -> Finding | None:

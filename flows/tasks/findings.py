@@ -35,7 +35,6 @@ class ArchiveDamaged(AvatarError):
         findings: What was found, the worst first.
     """
 
-    charged_by_default = "yes"
     default_next_step = "Read the table or the findings: each says what to do next. Then verify it again."
 
     def __init__(

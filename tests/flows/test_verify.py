@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ async def test_what_was_paid_for_and_collected_by_nobody_comes_back_for_nothing(
     ask: Ask, archive_block: AvatarArchive, credentials: CometAPICredentials, sandbox: RunningSandbox
 ) -> None:
     first, second = await ask(), await ask(take=2)
+    assert first.times.created
+    assert first.times.finished
+    assert first.times.created <= first.times.finished <= first.times.archived
     root = Path(archive_block.url)
     state = await state_of(archive_block, deep=True)
     assert (state.name, state.type.value) == ("Verified", "COMPLETED")
@@ -59,6 +63,7 @@ async def test_what_was_paid_for_and_collected_by_nobody_comes_back_for_nothing(
     with pytest.raises(ArchiveDamaged, match="paid for, not collected") as damaged:
         await state.result()
     assert [finding.job_id for finding in damaged.value.findings] == [first.job_id]
+    assert pickle.loads(pickle.dumps(damaged.value)).findings == damaged.value.findings  # noqa: S301 # our own
     rows, description = await newest_table("verify-archive")
     assert [row["found"] for row in rows] == ["paid for, not collected"]
     assert "1 clips" in description

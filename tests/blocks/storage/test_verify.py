@@ -188,6 +188,16 @@ async def test_a_paid_job_that_nobody_collects_is_reopened_and_nothing_else_is_w
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*") if path.is_file()} == before
 
 
+async def test_a_clip_that_was_replaced_by_a_link_out_of_the_archive_is_found(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "archive")
+    await put_done(store, A)
+    (tmp_path / "archive" / clip_key(A)).rename(tmp_path / "elsewhere.mp4")
+    (tmp_path / "archive" / clip_key(A)).symlink_to(tmp_path / "elsewhere.mp4")
+    (finding,) = await found_in(store)
+    assert finding.kind is Kind.UNREADABLE
+    assert "symbolic link" in finding.detail
+
+
 async def test_a_job_that_ended_without_a_clip_is_in_order(store: LocalStore) -> None:
     for job_id, step in ((A, Step.REFUSED), (B, Step.FAILED), (C, Step.GIVEN_UP)):
         journal = Journal(store)
