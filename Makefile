@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test test-deploy lint chaos bench clean
+.PHONY: help demo deploy test test-deploy lint verify chaos bench clean
 JOBS ?= 200
 SEED ?= 1
 
@@ -13,6 +13,7 @@ help:
 	@echo "make test-deploy  deployments on a real server with real workers: minutes"
 	@echo "make lint   lint, types, import floors"
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
+	@echo "make verify an archive against its sidecars: URL=s3://bucket/prefix DEEP=yes REOPEN=yes"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
 	@echo "make bench  what a job costs, beside a hand-written script"
 	@echo "make clean  remove what these made"
@@ -40,6 +41,9 @@ lint: .venv/ready
 
 deploy: .venv/ready
 	$(BIN)/python -m flows.deploy
+
+verify: .venv/ready
+	$(if $(URL),AVATAR_ARCHIVE_URL="$(URL)") $(BIN)/python -m flows.verify $(if $(DEEP),--deep) $(if $(REOPEN),--reopen)
 
 chaos: .venv/ready
 	$(BIN)/python -m tests.chaos --jobs $(JOBS) --seed $(SEED) --lookup yes

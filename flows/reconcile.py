@@ -11,6 +11,7 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 from pydantic import Field
 
+from blocks.storage.schema import publish_schema
 from flows.tasks.collect import Report, collect_job
 from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
@@ -38,6 +39,7 @@ async def reconcile_jobs(
     async with connect(credentials, store) as connections:
         reports = await _collect_all(connections, at_once)
         swept = await connections.archive.store.sweep(sweep_hours * 3600)
+        await publish_schema(connections.archive.store)
     await acreate_table_artifact(
         key="reconcile-jobs", table=_table(reports), description=_summary(reports, swept)
     )

@@ -23,6 +23,7 @@ ON_SANDBOX = (
     "COMETAPI_KEY=x COMETAPI_BASE_URL=http://127.0.0.1:8787 "
     ".venv/bin/python -m flows.avatar --image face.png --audio voice.mp3"
 )
+VERIFY = "make verify URL=archive"
 REGISTER = ".venv/bin/prefect block register -m blocks"
 
 # What cannot be run here, each with its reason.
@@ -90,7 +91,7 @@ def test_the_error_table_is_what_the_code_says() -> None:
 
 
 def test_every_command_is_run_or_has_its_reason() -> None:
-    run_here = {DEMO, SANDBOX, AVATAR_ARCHIVE, ON_SANDBOX, REGISTER}
+    run_here = {DEMO, SANDBOX, AVATAR_ARCHIVE, ON_SANDBOX, VERIFY, REGISTER}
     assert set(commands()) == run_here | NEEDS_A_KEY | NEEDS_A_JOB | RUN_BY_OTHERS
 
 
@@ -138,6 +139,17 @@ def test_two_terminals_make_a_video(checkout: Path, environment: dict[str, str])
     printed = shell(f"{AVATAR_ARCHIVE}; {ON_SANDBOX}", checkout, environment | impatient)
     assert '"task_id"' in printed
     assert len(list((checkout / "archive").rglob("*.mp4"))) == 1
+
+
+def test_an_archive_is_verified(
+    checkout: Path, environment: dict[str, str], prefect_environment: dict[str, str]
+) -> None:
+    note = checkout / "archive/clips/00/note.txt"
+    note.parent.mkdir(parents=True)
+    note.touch()
+    printed = shell(VERIFY, checkout, environment | prefect_environment)
+    assert '"key":"clips/00/note.txt"' in printed
+    assert "compared by size; 0 open jobs; foreign object (1)" in printed
 
 
 def test_the_blocks_are_registered(checkout: Path, environment: dict[str, str]) -> None:

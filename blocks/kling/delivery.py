@@ -80,8 +80,6 @@ class Delivery:
             self._response = await self._send({})
         except (httpx.HTTPError, httpx.InvalidURL) as cause:
             raise self._unavailable(_described(cause)) from None
-        except UnsafeAddress as cause:
-            raise self._unavailable(cause.message, next_step=cause.next_step) from None
         try:
             self._take_in_head(self._response)
         except ClipError:
@@ -173,7 +171,10 @@ class Delivery:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"} | headers
         request = self._client.build_request("GET", self._url, headers=headers, timeout=self._patience)
         request.url = QuietURL(self._url)
-        return await self._client.send(request, stream=True)
+        try:
+            return await self._client.send(request, stream=True)
+        except UnsafeAddress as cause:
+            raise self._unavailable(cause.message, next_step=cause.next_step) from None
 
     async def _close(self) -> None:
         if self._response is not None:

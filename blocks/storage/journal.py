@@ -200,9 +200,13 @@ class Journal:
         fresh = {"step": step, "number": number, "token": new_token(), "at": now()}
         entry = Entry.model_validate(base | {"outcome": Outcome()} | changes | fresh)
         if step is Step.INTENT:
-            await self._store.replace(open_key(job_id, number), b"")
+            await self.open(job_id, number)
         created = await self._store.create(journal_key(job_id, number), entry.model_dump_json().encode())
         return entry if created else None
+
+    async def open(self, job_id: str, number: int) -> None:
+        """Write the open mark of entry `number`, so that reconcile looks at the job. Costs nothing."""
+        await self._store.replace(open_key(job_id, number), b"")
 
     async def open_marks(self) -> AsyncIterator[OpenMark]:
         """List every open mark; the cost grows with the open jobs alone."""

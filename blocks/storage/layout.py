@@ -7,6 +7,7 @@ journal/ab/<job_id>/0001.json   what was done for the job, one entry a file, nev
 open/<job_id>.0001              there may be something to collect for this job
 aside/<job_id>.<sha256>.mp4     a delivered file that failed its checks
 learned/<name>.json             what was found out about the provider
+schema/sidecar-<version>.json   JSON Schema of the sidecars
 inbox/<digest>.json             what became of a piece of work in an inbox
 results/<name>.results.jsonl    results of a manifest whose own place cannot be written
 ```
@@ -16,11 +17,17 @@ from __future__ import annotations
 
 import re
 
+CLIPS_PREFIX = "clips/"
+JOURNAL_PREFIX = "journal/"
 OPEN_PREFIX = "open/"
+ASIDE_PREFIX = "aside/"
 
 _JOB_ID = re.compile(r"[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9a-z-]{1,80}")
+_OF_A_JOB = re.compile(
+    r"clips/([0-9a-f]{2})/(\1[0-9a-f]{62})\.(?:mp4|json)|journal/([0-9a-f]{2})/(\3[0-9a-f]{62})/\d{4,}\.json"
+)
 _OPEN_KEY = re.compile(r"open/([0-9a-f]{64})\.(\d{4,})")
 
 
@@ -60,10 +67,23 @@ def learned_key(name: str) -> str:
     return f"learned/{name}.json"
 
 
+def schema_key(version: int) -> str:
+    """Return the key of the JSON Schema of sidecars of this version."""
+    return f"schema/sidecar-{version}.json"
+
+
 def read_open_key(key: str) -> tuple[str, int] | None:
     """Return the job id and entry number that an open mark announces, or `None` for a foreign key."""
     match = _OPEN_KEY.fullmatch(key)
     return (match[1], int(match[2])) if match else None
+
+
+def job_of(key: str) -> str | None:
+    """Return the job that a clip, sidecar, journal entry or open mark is of, or `None` for a foreign key."""
+    if mark := read_open_key(key):
+        return mark[0]
+    match = _OF_A_JOB.fullmatch(key)
+    return match[2] or match[4] if match else None
 
 
 def _shard(job_id: str) -> str:

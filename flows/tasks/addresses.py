@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -18,9 +19,9 @@ def absolute(address: str) -> str:
     address = address.strip()
     scheme = scheme_of(address)
     if scheme in _LOCAL:
-        return os.path.normpath(url2pathname(urlsplit(address).path))
+        return _local_path(address)
     if scheme is None:
-        return os.path.normpath(Path(address).expanduser().absolute())
+        return os.path.normpath(_expanded(address).absolute())
     start, _, rest = address.partition("://")
     return f"{start}://{rest.rstrip('/')}"
 
@@ -37,7 +38,7 @@ def joined(folder: str, reference: str) -> str:
     if (scheme := scheme_of(reference)) is not None:
         return absolute(reference) if scheme in _LOCAL else reference
     if scheme_of(folder) is None:
-        return os.path.normpath(Path(folder) / Path(reference).expanduser())
+        return os.path.normpath(Path(folder) / _expanded(reference))
     if reference.startswith(("/", "~")):
         return absolute(reference)
     root, path = _split(folder)
@@ -58,6 +59,21 @@ def name_of(address: str) -> str:
     if scheme_of(address) is None:
         return Path(address).name
     return _split(address)[1].rpartition("/")[2]
+
+
+def _local_path(url: str) -> str:
+    """Return the path of a `file://` URL; one that names none stays as it is, for its reader to refuse."""
+    try:
+        return os.path.normpath(url2pathname(urlsplit(url).path))
+    except ValueError:
+        return url
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with the home folder that it names, if there is one."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
 
 
 def _split(address: str) -> tuple[str, str]:

@@ -142,12 +142,15 @@ def _describe(entry: Entry, task: KlingTask | None, clip: StoredClip) -> Sidecar
         times=Times(
             intended=entry.intended_at,
             submitted=entry.submitted_at,
+            created=task.created_at if task else None,
             finished=task.updated_at if task else None,
             archived=now(),
         ),
         cost=Cost(
             estimated_usd=entry.job.get("estimated_usd"),
             reported_units=_decimal(task.charged_units if task else None),
+            reported_quota=_decimal(task.charged_quota if task else None),
+            reported_list_price=_decimal(task.charged_list_price if task else None),
         ),
     )
 

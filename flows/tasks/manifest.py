@@ -46,7 +46,7 @@ async def read_manifest(address: str) -> list[Row]:
     """Read a manifest; its inputs are not read yet. Costs nothing.
 
     Args:
-        address: A path, `https://` or any fsspec URL, ending in `.csv` or `.jsonl`; at most 16 MiB.
+        address: A path, `https://` or an object store, ending in `.csv` or `.jsonl`; at most 16 MiB.
 
     Raises:
         InvalidRequest: It cannot be used as a whole: everything that is wrong with it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -38,4 +39,6 @@ class Request(BaseModel):
 def _stem(reference: str) -> str:
     if is_inline(reference.strip()):
         return "inline"
-    return PurePosixPath(urlsplit(reference).path).stem[:60] or "unnamed"
+    with suppress(ValueError):
+        return PurePosixPath(urlsplit(reference).path).stem[:60] or "unnamed"
+    return "unnamed"

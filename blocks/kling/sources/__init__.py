@@ -17,7 +17,7 @@ from blocks.kling.sources.refusal import Refused
 __all__ = ["read_source", "sendable_url", "shown"]
 
 _PATIENCE_SECONDS = 120.0
-_A_SOURCE = "a path, an https URL, or an fsspec URL such as s3://"
+_A_SOURCE = "a path, an https URL, or an object store such as s3://"
 
 
 async def read_source(
@@ -31,7 +31,7 @@ async def read_source(
     """Read a whole file that is not longer than `limit_bytes`; one byte more is read to find out.
 
     Args:
-        reference: A path, `file://`, `http(s)://`, any fsspec URL, or a base64 `data:` URI.
+        reference: A path, `file://`, `http(s)://`, an object store such as `s3://`, or a base64 `data:` URI.
         limit_bytes: The longest file that is taken.
         field: The parameter that names it, for the fault.
         allow_hosts: Hosts that may be private and may be reached by plain http.
@@ -68,7 +68,7 @@ async def _read(
     storage_options: Mapping[str, Any] | None,
 ) -> bytes:
     scheme = scheme_of(reference)
-    if scheme in (None, "file"):
+    if scheme in (None, "file", "local"):
         return await asyncio.to_thread(read_file, reference, most_bytes)
     if scheme == "data":
         return read_inline(reference, most_bytes)

@@ -1,11 +1,10 @@
-"""Reading an object of any file system that fsspec knows."""
+"""Reading an object of an object store, through fsspec."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 import fsspec.core
 
 from blocks.errors import SourceUnavailable
@@ -13,6 +12,9 @@ from blocks.kling.sources.references import shown
 from blocks.kling.sources.refusal import Refused
 
 _READABLE = "an object that this worker may read"
+# Their hosts are the worker's own settings. Other file systems connect to whatever host an address names,
+# this machine and its neighbours included, or unpack and wrap other places.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "memory"}
 # s3fs retries itself; botocore doing so too would multiply the attempts, and its own patience is minutes.
 _S3_OPTIONS: dict[str, Any] = {
     "use_listings_cache": False,
@@ -26,14 +28,15 @@ def read_object(
     """Read at most `most_bytes` of an object. Blocks.
 
     Raises:
-        Refused: It is not there, may not be read, or there is no such file system.
+        Refused: It is not there, may not be read, or is in no object store.
         SourceUnavailable: The file system did not answer.
     """
     name = shown(reference)
     if "::" in reference:
         raise Refused(f"{name} chains several file systems", "one URL")
-    if scheme not in fsspec.available_protocols():
-        raise Refused(f"nothing here reads {scheme}:// addresses", _READABLE)
+    if scheme not in _OBJECT_STORES:
+        limit = "a path, an https URL, or an object store such as s3://, gs:// or az://"
+        raise Refused(f"nothing here reads {scheme}:// addresses", limit)
     defaults = _S3_OPTIONS if scheme in ("s3", "s3a") else {}
     try:
         files, path = fsspec.core.url_to_fs(reference, **{**defaults, **(storage_options or {})})

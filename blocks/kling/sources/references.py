@@ -11,6 +11,9 @@ from blocks.web import is_public_host
 _LONGEST_SHOWN = 1024
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _CHAIN = re.compile(r"::(?=[a-z][a-z0-9+.-]*:)", re.IGNORECASE)
+# An address without its scheme, as people paste it, may be signed as well.
+_QUERY = re.compile(r"\?[^?/=]*=.*", re.DOTALL)
+_USER = re.compile(r"^(.{0,12}//?)[^/@]*:[^/@]*@")
 _HOST = re.compile(r"(?:[^:@\[\]]*|\[[0-9a-f:.]*\])(?::\d*)?", re.IGNORECASE)
 
 
@@ -60,7 +63,7 @@ def _shown_part(part: str) -> str:
         return "data:…"
     url = _URL.match(part)
     if url is None:
-        return part
+        return _QUERY.sub("?…", _USER.sub(r"\1", part))
     visible = re.split(r"[?#]", part[url.end() :], maxsplit=1)[0]
     authority, slash, path = visible.partition("/")
     host = authority.rpartition("@")[2]

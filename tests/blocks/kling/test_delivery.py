@@ -213,6 +213,16 @@ async def test_an_address_that_is_not_allowed_is_not_asked(url: str) -> None:
     assert "5ec2e7" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("place", ["https://10.0.0.1/x", "http://8.8.8.8/x", "file:///etc/hostname"])
+async def test_a_host_that_sends_the_rest_of_a_download_astray_is_left(place: str) -> None:
+    """The video is paid for: this is a dead link to ask for anew, not a reason to give the job up."""
+    host = Host(100_000, Location=place)
+    host.statuses = {2: 302}
+    error = await failure(host)
+    assert isinstance(error, ClipUnavailable)
+    assert host.answered == 2
+
+
 @pytest.mark.parametrize("url", ["", "not an address", "https://", "http://[::1", "/kling/1.mp4"])
 async def test_a_link_that_is_no_address_is_dead(url: str) -> None:
     async with guarded_client() as client:

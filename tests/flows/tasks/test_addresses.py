@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from flows.tasks.addresses import absolute, folder_of, joined, name_of
+from flows.tasks.request import Request
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,8 @@ from flows.tasks.addresses import absolute, folder_of, joined, name_of
         ("s3://bucket", "faces/a.png", "s3://bucket/faces/a.png"),
         ("s3://bucket/jobs", "/other/a.png", "/other/a.png"),
         ("memory://jobs", "a.png", "memory://jobs/a.png"),
+        ("/data/jobs", "file://[bad/a.png", "file://[bad/a.png"),
+        ("/data/jobs", "~nobody-has-this-name/a.png", "/data/jobs/~nobody-has-this-name/a.png"),
     ],
 )
 def test_a_reference_starts_from_the_folder_it_is_written_in(folder: str, reference: str, found: str) -> None:
@@ -50,3 +55,14 @@ def test_paths_no_longer_hang_on_the_working_directory(
     assert absolute("jobs/./m.csv") == f"{here}/jobs/m.csv"
     assert absolute((tmp_path / "m n.csv").as_uri()) == f"{here}/m n.csv"
     assert absolute("s3://bucket/inbox/") == "s3://bucket/inbox"
+
+
+@given(st.text(st.sampled_from("a/.:~[]@?#%\\℀٣ ") | st.characters(codec="utf-8", exclude_characters="\0")))
+@example("https://[bad/a.png")
+@example("https://ex℀mple.com/a.png")
+@settings(max_examples=200, deadline=None)
+def test_no_reference_is_so_odd_that_it_cannot_be_named(reference: str) -> None:
+    """Its row is reported; an exception here would stop every other row of the manifest."""
+    for start in ("", "file://", "https://", "s3://bucket/", "~"):
+        assert Request(image=joined("/data/jobs", start + reference)).title
+        assert joined("s3://bucket/jobs", start + reference) is not None

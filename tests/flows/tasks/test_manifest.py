@@ -139,3 +139,12 @@ def test_files_are_found_mentioned_even_in_a_broken_manifest() -> None:
     assert {"/jobs/faces/a.png", "/b.mp3"} <= mentioned(csv.encode(), "/jobs/m.csv")
     line = json.dumps({"image": "\u00e9.png", "audio": "s3://bucket/b.mp3"}).replace("/", "\\/")
     assert {"/jobs/\u00e9.png", "s3://bucket/b.mp3"} <= mentioned(line.encode(), "/jobs/m.jsonl")
+
+
+@pytest.mark.parametrize("odd", ["https://[bad/a.png", "file://[bad/a.png", "~nobody-has-this-name/a.png"])
+def test_an_address_that_cannot_be_read_stops_no_other_row(odd: str) -> None:
+    text = f"image,audio\n{odd},v.mp3\nok.png,ok.mp3\n".encode()
+    first, second = parse_manifest(text, "/data/m.csv")
+    assert first.name
+    assert second.name == "ok + ok"
+    assert "/data/ok.png" in mentioned(text, "/data/m.csv")

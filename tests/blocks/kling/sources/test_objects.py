@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -35,7 +37,7 @@ async def test_any_file_system_of_fsspec_is_read() -> None:
     ("reference", "found"),
     [
         ("nosuch://a/b.png", "nothing here reads nosuch:// addresses"),
-        ("hdfs://a/b.png", "hdfs:// needs a package that is not installed here"),
+        ("oci://a/b.png", "oci:// needs a package that is not installed here"),
         ("simplecache::http://127.0.0.1/a.png", "does not exist on this worker"),
         ("blockcache://::http://127.0.0.1/a.png", "chains several file systems"),
         ("zip://a.png::http://127.0.0.1/a.zip", "chains several file systems"),
@@ -43,6 +45,28 @@ async def test_any_file_system_of_fsspec_is_read() -> None:
 )
 async def test_file_systems_that_are_not_read_are_a_fault(reference: str, found: str) -> None:
     assert found in await fault(reference)
+
+
+@pytest.mark.parametrize("scheme", ["ftp", "webhdfs"])
+async def test_a_host_that_a_stranger_names_is_not_connected_to(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        host = f"127.0.0.1:{server.getsockname()[1]}"
+        assert "nothing here reads" in await fault(f"{scheme}://{host}/a.png")
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+@pytest.mark.parametrize("scheme", ["zip", "tar", "reference", "filecache", "github", "generic", "dir"])
+async def test_what_wraps_other_places_is_not_read(scheme: str) -> None:
+    assert f"nothing here reads {scheme}:// addresses" in await fault(f"{scheme}:///etc/hostname")
+
+
+async def test_a_file_is_a_file_by_any_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "face.png").write_bytes(DATA)
+    assert await read(f"local://{tmp_path}/face.png") == DATA
+    assert "is no regular file" in await fault(f"local://{tmp_path}/pipe")
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,10 @@ from blocks.kling.sources import sendable_url, shown
     ("reference", "visible"),
     [
         ("/data/a?b#c@d.png", "/data/a?b#c@d.png"),
+        ("bucket.s3.amazonaws.com/a.png?X-Amz-Date=1&X-Amz-Signature=abc", "bucket.s3.amazonaws.com/a.png?…"),
+        ("https:/example.com/a.png?sig=abc", "https:/example.com/a.png?…"),
+        ("image=https://example.com/a.png?sig=abc#f", "image=https://example.com/a.png?…"),
+        ("//user:pass@example.com/a.png?sig=abc", "//example.com/a.png?…"),
         ("faces/" + "x" * 300 + ".png", "faces/" + "x" * 300 + ".png"),
         ("https://example.com/a.png?X-Amz-Signature=abc#f", "https://example.com/a.png"),
         ("https://user:pass@example.com:8443/a@2x.png", "https://example.com:8443/a@2x.png"),
