@@ -38,6 +38,7 @@ class Calls:
         self.prefix = prefix
         self.settings = settings
         self.session = Session(settings)
+        self.parts = asyncio.Semaphore(settings.parts_at_once)
 
     async def send(
         self, action: str, key: str | None = None, *, weight: int = 0, **given: Any

@@ -45,6 +45,7 @@ class S3Settings(BaseModel):
         read_timeout: Seconds for an answer; sending adds time by size.
         part_bytes: Bytes of one part of a multipart upload; it grows for huge objects.
         parts_in_flight: Parts sent at the same time by one writer.
+        parts_at_once: Parts sent at the same time by all writers of a store; each writer holds one more.
         attempts: How often one request is sent before giving up.
         backoff_seconds: Longest pause before the second attempt; it doubles for each further one.
         connections: Connections kept open to the server.
@@ -68,8 +69,9 @@ class S3Settings(BaseModel):
     tags: dict[str, str] = Field(default_factory=dict, max_length=10)
     connect_timeout: PositiveFloat = 10
     read_timeout: PositiveFloat = 60
-    part_bytes: int = Field(default=8 * MEBIBYTE, ge=5 * MEBIBYTE, le=512 * MEBIBYTE)
+    part_bytes: int = Field(default=5 * MEBIBYTE, ge=5 * MEBIBYTE, le=512 * MEBIBYTE)
     parts_in_flight: int = Field(default=3, ge=1, le=16)
+    parts_at_once: int = Field(default=16, ge=1)
     attempts: int = Field(default=5, ge=1, le=20)
     backoff_seconds: PositiveFloat = 0.4
     connections: PositiveInt = 64

@@ -51,9 +51,12 @@ class Upload:
             await self._begin()
         while len(self._flying) >= self._calls.settings.parts_in_flight:
             await self._land(asyncio.FIRST_COMPLETED)
+        await self._calls.parts.acquire()
         self._count += 1
         self._bytes += part.tell()
-        self._flying.add(asyncio.create_task(self._send(self._count, part)))
+        task = asyncio.create_task(self._send(self._count, part))
+        task.add_done_callback(lambda _: self._calls.parts.release())
+        self._flying.add(task)
 
     async def complete(self, **condition: str) -> bool:
         """Make the object visible; `False` when `condition` was refused because the key is taken."""

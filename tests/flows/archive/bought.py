@@ -79,7 +79,7 @@ async def buy(base_url: str, folder: Path) -> Bought:
         entry = await submit_job(order, connections)
         task = await wait_for_task(entry, connections)
         assert task.video
-        async with Delivery(task.video.url, client=connections.delivery) as chunks:
+        async with Delivery(task.video.url, client=connections.delivery, stall_seconds=60) as chunks:
             return Bought(entry, b"".join([chunk async for chunk in chunks]))
 
 

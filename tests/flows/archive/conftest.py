@@ -39,7 +39,7 @@ async def bought(
 @pytest.fixture
 def source(delivering: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningSandbox]:
     """A delivery host that cannot resume, so that each attempt breaks where it is told to."""
-    monkeypatch.setitem(Delivery.__init__.__kwdefaults__ or {}, "stall_seconds", 0.2)
+    monkeypatch.setitem(Delivery.__init__.__kwdefaults__ or {}, "stall_seconds", 30)
     delivering.set(ranges=False)
     yield delivering
     delivering.clear_faults()

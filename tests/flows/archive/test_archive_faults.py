@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from blocks.errors import AvatarError, ClipRejected, ClipUnavailable, StorageUnavailable
+from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.layout import aside_key
 from blocks.storage.s3.session import Session
@@ -120,7 +121,10 @@ async def test_after_each_fault_nothing_half_is_there_and_the_job_completes(
         source.fault(case.source, **({"count": None} | case.rule))
     else:
         proxy.fail(case.action, case.fault, case.times, case.skip)
-    ended = await outcome(bought, connections)
+    with pytest.MonkeyPatch.context() as patch:
+        if case.source == "stall":
+            patch.setitem(Delivery.__init__.__kwdefaults__ or {}, "stall_seconds", 0.3)
+        ended = await outcome(bought, connections)
     assert type(ended) is (case.ends or type(None))
     bought.check_nothing_half(bucket, ROOM)
     source.clear_faults()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from blocks.errors import StorageUnavailable
@@ -159,17 +161,24 @@ async def test_a_write_that_failed_cannot_be_published(
     assert bucket.keys() == []
 
 
-async def test_never_more_parts_are_in_flight_than_allowed(s3_settings: S3Settings, proxy: Proxy) -> None:
+@pytest.mark.parametrize("limit", [{"parts_in_flight": 2}, {"parts_at_once": 4}])
+async def test_never_more_parts_are_in_flight_than_allowed(
+    s3_settings: S3Settings, proxy: Proxy, bucket: Bucket, limit: dict[str, int]
+) -> None:
     def slowly(exchange: Exchange) -> None:
         exchange.proxy.pause()
         exchange.pass_on()
 
-    proxy.fail("UploadPart", slowly, times=9)
-    store = S3Store("archive", "", s3_settings.model_copy(update={"parts_in_flight": 2}))
-    assert await publish(store, bytes(9 * PART))
+    proxy.fail("UploadPart", slowly, times=15)
+    store = S3Store("archive", "", s3_settings.model_copy(update=limit))
+    writers = 1 if "parts_in_flight" in limit else 3
+    assert all(
+        await asyncio.gather(*(publish(store, bytes(5 * PART), f"{name}.mp4") for name in range(writers)))
+    )
     await store.close()
-    assert proxy.count("UploadPart") == 9
-    assert proxy.most_at_once["UploadPart"] == 2
+    assert proxy.count("UploadPart") == 5 * writers
+    assert proxy.most_at_once["UploadPart"] == next(iter(limit.values()))
+    assert bucket.open_uploads() == []
 
 
 async def test_what_is_said_about_objects_arrives(s3_settings: S3Settings, bucket: Bucket) -> None:
