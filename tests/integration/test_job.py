@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+from functools import partial
 
 import httpx
 import pytest
@@ -29,14 +30,15 @@ async def test_a_job_is_archived_once_with_a_sidecar_that_tells_the_truth(
     prefect_api: None, room: Room, gateway: Gateway, block: AvatarArchive
 ) -> None:
     with running_sandbox(submitted_seconds=0.05, render_seconds=0.2) as sandbox:
-        asked = {
-            "image": str(SAMPLES / "portrait.png"),
-            "audio": str(SAMPLES / "voice.mp3"),
-            "credentials": impatient_credentials(sandbox.url),
-            "store": block,
-        }
-        sidecar = await generate_avatar(**asked)
-        assert await generate_avatar(**asked) == sidecar
+        ask = partial(
+            generate_avatar,
+            image=str(SAMPLES / "portrait.png"),
+            audio=str(SAMPLES / "voice.mp3"),
+            credentials=impatient_credentials(sandbox.url),
+            store=block,
+        )
+        sidecar = await ask()
+        assert await ask() == sidecar
         (charge,), (task,) = sandbox.ledger()["charges"], sandbox.tasks()
     clip = room.get(sidecar.clip.key)
     assert task["clips"] == [{"sha256": hashlib.sha256(clip).hexdigest(), "size": len(clip)}]
