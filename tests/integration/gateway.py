@@ -17,7 +17,16 @@ import trustme
 
 from tests.servers import free_port
 
-PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
+PROGRAMS = (
+    "ceph",
+    "ceph-authtool",
+    "ceph-mon",
+    "ceph-osd",
+    "monmaptool",
+    "radosgw",
+    "radosgw-admin",
+    "setpriv",
+)
 ACCESS_KEY_ID = "test-key-id"
 SECRET_ACCESS_KEY = "test-secret-key"
 
@@ -114,7 +123,8 @@ class _Daemons:
 
     def start(self, program: str, *words: str) -> subprocess.Popen[bytes]:
         printed = self._ends.enter_context((self.folder / f"{program}.printed").open("wb"))
-        command = [program, "--conf", self._configuration, "--foreground", *words]
+        # A daemon dies with us, however we end.
+        command = ["setpriv", "--pdeathsig", "KILL", program, "--conf", self._configuration, "-f", *words]
         process = subprocess.Popen(command, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True)
         self._ends.callback(_end, process)
         return process
