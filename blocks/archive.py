@@ -21,9 +21,11 @@ _S3_FIELDS = (
     "token",
     "region",
     "path_style",
+    "checksums",
     "server_side_encryption",
     "kms_key_id",
     "storage_class",
+    "content_type",
     "tags",
     "single_worker",
 )
@@ -82,6 +84,10 @@ class AvatarArchive(Block):
         title="Path style",
         description="Whether the bucket goes into the path; unset it does where there is an endpoint URL.",
     )
+    checksums: Literal["when_required", "when_supported"] | None = Field(
+        default=None,
+        description="When S3 checksums are sent; unset: when_required where there is an endpoint URL.",
+    )
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
         default=None, title="Server-side encryption", description="Encryption at rest that S3 is asked for."
     )
@@ -91,13 +97,20 @@ class AvatarArchive(Block):
     storage_class: str | None = Field(
         default=None, title="Storage class", description="S3 storage class of the clips."
     )
+    content_type: str = Field(
+        default="video/mp4",
+        title="Content-Type",
+        description="Content-Type of the clips on S3.",
+        min_length=1,
+    )
     tags: dict[str, str] = Field(default_factory=dict, description="Tags put on each S3 object, at most ten.")
     link_seconds: int = Field(
-        default=86_400,
-        ge=60,
+        default=0,
+        ge=0,
         le=604_800,
         title="Link seconds",
-        description="How long a signed link to a clip works, in seconds.",
+        description="A run shows a signed link to its clip that works so long; whoever sees it can use it. "
+        "0: no link.",
     )
     single_worker: bool = Field(
         default=False,

@@ -19,6 +19,7 @@ from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
+from flows.tasks.shown_clip import show_clip
 from flows.tasks.validate import validate
 
 
@@ -82,10 +83,13 @@ async def generate_avatar(
     async with connect(credentials, store) as connections:
         job = await validate(request, connections)
         if finished := await connections.archive.find_done(job.job_id):
+            await show_clip(finished, connections)
             return already_archived(finished)
         entry = await submit_or_ask(job, request, connections)
         kling_task = await poll(entry, connections)
-        return await archive(entry, kling_task, connections)
+        sidecar = await archive(entry, kling_task, connections)
+        await show_clip(sidecar, connections)
+        return sidecar
 
 
 def already_archived(sidecar: Sidecar) -> Sidecar:

@@ -1,20 +1,28 @@
-"""Nothing that a run leaves behind holds the key, a signature or the bytes that were sent."""
+"""Nothing that a run leaves behind holds a key, a signature or the bytes that were sent.
+
+There is one exception, which the owner of the archive asks for in its block (`link_seconds`): the artifact
+that shows the clip holds a signed link to it, which expires.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from moto.server import ThreadedMotoServer
 
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
+from tests.blocks.storage.s3.bucket import Bucket
 from tests.servers import prefect_server, run
 
 KEY = "sk-3f9c2a71d4b84e0e9a5577aa10c0ffee"
+S3_SECRET = "wJalr/K7MDENG+bPxRfiCYzEXAMPLE"
 SAMPLES = Path("blocks/sandbox/samples")
 
 
@@ -25,8 +33,18 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 @pytest.fixture(scope="module")
-def left_behind(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Everything that a good run, a run with a lost answer and a refused run leave behind."""
+def bucket() -> Iterator[Bucket]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield Bucket("http://{}:{}".format(*server.get_host_and_port()))
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def left_behind(
+    sandbox: RunningSandbox, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, bytes]:
+    """Everything that a good run (to S3), a run with a lost answer and a refused run leave behind."""
     folder = tmp_path_factory.mktemp("left")
     with prefect_server(folder / "prefect") as environment:
         environment |= {
@@ -40,7 +58,14 @@ def left_behind(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactor
             "PREFECT_LOGGING_LEVEL": "DEBUG",
         }
         files = ["--image", str(SAMPLES / "portrait.png"), "--audio", str(SAMPLES / "voice.mp3")]
-        good = run("-m", "flows.avatar", *files, environment=environment)
+        shown = {
+            "AVATAR_ARCHIVE_URL": "s3://archive/room",
+            "AVATAR_ARCHIVE_ENDPOINT_URL": bucket.url,
+            "AVATAR_ARCHIVE_KEY": "AKIAEXAMPLE",
+            "AVATAR_ARCHIVE_SECRET": S3_SECRET,
+            "AVATAR_ARCHIVE_LINK_SECONDS": "600",
+        }
+        good = run("-m", "flows.avatar", *files, environment=environment | shown)
         assert good.returncode == 0, good.stderr
         sandbox.fault("lost-response", count=1)
         lost = run("-m", "flows.avatar", *files, "--take", "2", environment=environment)
@@ -51,6 +76,7 @@ def left_behind(sandbox: RunningSandbox, tmp_path_factory: pytest.TempPathFactor
         left = dict(_printed(good=good.stdout + good.stderr, lost=lost.stdout + lost.stderr))
         left |= dict(_printed(refused=refused.stdout + refused.stderr))
         left |= dict(_told_by_api(environment))
+    left |= {f"bucket/{key}": bucket.get(key) for key in bucket.keys()}  # noqa: SIM118 # no dict
     left |= {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     return left
 
@@ -79,12 +105,26 @@ def test_what_is_searched_is_really_there(left_behind: dict[str, bytes]) -> None
     assert any(name.endswith(".db") for name in left_behind)
     assert any(name.startswith("prefect/storage/") for name in left_behind), sorted(left_behind)
     assert any(name.startswith("archive/journal/") for name in left_behind)
+    assert any(name.startswith("bucket/room/journal/") for name in left_behind)
     assert any(name.endswith(".mp4") for name in left_behind)
 
 
 def test_the_key_is_nowhere(left_behind: dict[str, bytes]) -> None:
     assert _places(left_behind, KEY.encode()) == []
     assert _places(left_behind, base64.b64encode(KEY.encode())) == []
+    assert _places(left_behind, S3_SECRET.encode()) == []
+
+
+def test_the_signed_link_to_the_clip_is_only_in_the_artifact_that_shows_it(
+    left_behind: dict[str, bytes],
+) -> None:
+    """And so in the database of Prefect's server, and in its answers about artifacts."""
+    pages = left_behind["API: artifacts"]
+    (signature,) = set(re.findall(rb"X-Amz-Signature=([0-9a-f]{64})", pages))
+    assert set(re.findall(rb"X-Amz-Expires=(\d+)", pages)) == {b"600"}
+    for part in (signature, b"X-Amz-Signature", b"X-Amz-Credential"):
+        places = [name for name in _places(left_behind, part) if not name.startswith("prefect/prefect.db")]
+        assert places == ["API: artifacts"]
 
 
 @pytest.mark.parametrize("name", ["portrait.png", "voice.mp3"])

@@ -123,11 +123,11 @@ class Driver:
             return None
         return int(about["size"]) if about["type"] == "file" else None
 
-    def move(self, part: str, key: str, *, replace: bool) -> bool:
-        """Give a finished object its key; `False` when the key is taken and must not be replaced."""
+    def move(self, part: str, key: str) -> bool:
+        """Give a finished object its key; `False` when the key is taken."""
         path = self.place(key)
         with self._moving:
-            if not replace and self.files.exists(path):
+            if self.files.exists(path):
                 return False
             self._make_parent(path)
             self.files.mv(self.place(part), path)

@@ -149,13 +149,8 @@ class _FilesystemWriter:
     async def publish(self) -> bool:
         """Make the object visible, whole, under its key; `False` when the key was taken."""
         self._check_whole()
-        published: bool = await self._finish(self._key, self._move, self._key, False)
+        published: bool = await self._finish(self._key, self._move)
         return published
-
-    async def set_aside(self, key: str) -> None:
-        """Make the object visible under another `key`, replacing what is there."""
-        self._check_whole()
-        await self._finish(check_plain_key(key), self._move, key, True)
 
     def discard(self) -> None:
         """Remove the unfinished object; one that cannot be removed is left for the sweep."""
@@ -181,8 +176,8 @@ class _FilesystemWriter:
         self._written += len(data)
         self._is_torn = False
 
-    def _move(self, key: str, replace: bool) -> bool:
+    def _move(self) -> bool:
         self._flush()
         self._file.close()
         self._driver.check_size(self._part, self._written)
-        return self._driver.move(self._part, key, replace=replace)
+        return self._driver.move(self._part, self._key)

@@ -5,7 +5,7 @@ clips/ab/<job_id>.mp4           the clip
 clips/ab/<job_id>.json          its sidecar: the mark that the job is done
 journal/ab/<job_id>/0001.json   what was done for the job, one entry a file, never changed
 open/<job_id>.0001              there may be something to collect for this job
-aside/<job_id>.<moment>.mp4     a delivered file that failed its checks
+aside/<job_id>.<sha256>.mp4     a delivered file that failed its checks
 learned/<name>.json             what was found out about the provider
 inbox/<digest>.json             what became of a piece of work in an inbox
 results/<name>.results.jsonl    results of a manifest whose own place cannot be written
@@ -15,11 +15,11 @@ results/<name>.results.jsonl    results of a manifest whose own place cannot be 
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 OPEN_PREFIX = "open/"
 
 _JOB_ID = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9a-z-]{1,80}")
 _OPEN_KEY = re.compile(r"open/([0-9a-f]{64})\.(\d{4,})")
 
@@ -45,10 +45,12 @@ def open_key(job_id: str, number: int) -> str:
     return f"{OPEN_PREFIX}{job_id}.{number:04}"
 
 
-def aside_key(job_id: str, moment: datetime) -> str:
-    """Return the key under which a file that failed its checks is kept for inspection."""
+def aside_key(job_id: str, sha256: str) -> str:
+    """Return the key under which a file of this digest that failed its checks is kept for inspection."""
     _shard(job_id)
-    return f"aside/{job_id}.{moment:%Y%m%dT%H%M%S%f}.mp4"
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256[:80]!r} is not a SHA-256 digest (64 hexadecimal digits)")
+    return f"aside/{job_id}.{sha256}.mp4"
 
 
 def learned_key(name: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from blocks.errors import StorageUnavailable
-from blocks.storage.durable import replace_name, take_name
+from blocks.storage.durable import take_name
 from blocks.storage.folder import Folder
 from blocks.storage.keys import check_prefix
 from blocks.storage.shield import to_the_end
@@ -132,10 +132,6 @@ class _LocalWriter:
         published: bool = await self._run(self._key, self._publish)
         return published
 
-    async def set_aside(self, key: str) -> None:
-        """Make the file visible under another `key`, replacing what is there."""
-        await self._run(key, self._set_aside, key)
-
     def open(self) -> None:
         """Create the part file."""
         self._folder.place(self._key)
@@ -152,9 +148,6 @@ class _LocalWriter:
 
     def _publish(self) -> bool:
         return take_name(self._finish(), self._folder.place(self._key))
-
-    def _set_aside(self, key: str) -> None:
-        replace_name(self._finish(), self._folder.place(key))
 
     def _flush(self) -> BinaryIO:
         if self._file is None or self._is_torn:

@@ -35,12 +35,6 @@ class Writer(Protocol):
             (only where the store can tell; elsewhere it replaces).
         """
 
-    async def set_aside(self, key: str) -> None:
-        """Publish what was written under another `key` instead, replacing what is there.
-
-        A store that would need room on this machine for it, and has none, keeps the beginning only.
-        """
-
 
 class Store(Protocol):
     """A place that holds objects under relative keys such as `journal/ab/cd.json`.

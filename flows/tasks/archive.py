@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal, InvalidOperation
+from functools import partial
 
 from prefect import task
 
@@ -21,6 +22,7 @@ from flows.tasks.poll import read_task
 from flows.tasks.retrying import passes_with_time
 
 _PAUSES = (0.0, 1.0, 3.0, 10.0)
+_MOST_REJECTIONS = 2
 
 
 @task(
@@ -42,7 +44,8 @@ async def archive(entry: Entry, kling_task: KlingTask, connections: Connections)
 async def archive_clip(entry: Entry, task: KlingTask | None, connections: Connections) -> Sidecar:
     """Copy the clip of a job whose Kling task succeeded into the archive and write its sidecar.
 
-    Twice in a row is harmless. A dead link is asked for again from the provider; nothing is ever posted.
+    Twice in a row is harmless. A dead link is asked for again from the provider; nothing is ever posted. A
+    delivery that fails its checks is fetched once more, through a fresh link: what is wrong twice is wrong.
 
     Args:
         entry: The journal entry that holds the Kling task id.
@@ -66,20 +69,34 @@ async def archive_clip(entry: Entry, task: KlingTask | None, connections: Connec
 async def _bring_home(
     entry: Entry, task: KlingTask | None, connections: Connections
 ) -> tuple[StoredClip, KlingTask | None]:
+    if clip := await _adopt(entry, task, connections):
+        return clip, task or await _read_if_possible(entry, connections)
     failure: AvatarError = ClipUnavailable("The clip was not delivered")
+    rejections = 0
     for pause in _PAUSES:
         await asyncio.sleep(pause)
         try:
-            if await connections.archive.has_clip(entry.job_id):
-                clip = await adopt_clip(connections.archive.store, entry.job_id, _seconds(entry, task))
-                return clip, task or await _read_if_possible(entry, connections)
             if task is None or task.video is None or not task.video.url:
                 task = await read_task(entry, connections)
             return await _download(entry, task, connections), task
         except (ClipUnavailable, ClipRejected, ProviderError) as error:
             failure, task = error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id), None
-            run_logger().warning("Fetching the clip failed and is repeated: %s", error.message)
+            run_logger().warning("Fetching the clip failed: %s", error.message)
+            rejections += isinstance(error, ClipRejected)
+        if rejections == _MOST_REJECTIONS:
+            break
     raise failure
+
+
+async def _adopt(entry: Entry, task: KlingTask | None, connections: Connections) -> StoredClip | None:
+    """Return the clip that is in the archive without its sidecar; one that is not right is moved aside."""
+    if not await connections.archive.has_clip(entry.job_id):
+        return None
+    try:
+        return await adopt_clip(connections.archive.store, entry.job_id, _seconds(entry, task))
+    except ClipRejected as error:
+        run_logger().warning("The clip in the archive is fetched anew: %s", error.message)
+        return None
 
 
 async def _download(entry: Entry, task: KlingTask, connections: Connections) -> StoredClip:
@@ -89,8 +106,8 @@ async def _download(entry: Entry, task: KlingTask, connections: Connections) -> 
             Facts(request_id=task.request_id),
             "Ask the provider's support with the Kling task id; reconcile-jobs goes on looking.",
         )
-    async with Delivery(task.video.url, client=connections.delivery) as chunks:
-        return await store_clip(connections.archive.store, entry.job_id, chunks, _seconds(entry, task))
+    deliver = partial(Delivery, task.video.url, client=connections.delivery)
+    return await store_clip(connections.archive.store, entry.job_id, deliver, _seconds(entry, task))
 
 
 async def _read_if_possible(entry: Entry, connections: Connections) -> KlingTask | None:

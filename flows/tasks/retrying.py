@@ -1,4 +1,7 @@
-"""Which failures Prefect may answer by running a task again: those that pass with time."""
+"""Which failures Prefect may answer by running a task again: those that pass with time.
+
+A clip that was rejected is none of them: the task has fetched it twice, and reconcile-jobs looks again later.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 
 from blocks.errors import (
-    ClipError,
+    ClipUnavailable,
     NotSent,
     ProviderUnavailable,
     SlowDown,
@@ -15,7 +18,7 @@ from blocks.errors import (
     StorageUnavailable,
 )
 
-_PASSING = (ClipError, NotSent, ProviderUnavailable, SlowDown, SourceUnavailable, StorageUnavailable)
+_PASSING = (ClipUnavailable, NotSent, ProviderUnavailable, SlowDown, SourceUnavailable, StorageUnavailable)
 
 
 async def passes_with_time(task: Any, run: Any, state: State[Any]) -> bool:  # noqa: ARG001 # Prefect's signature

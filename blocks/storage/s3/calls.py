@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from io import BytesIO
 from typing import Any, TypeVar
 
 from botocore import xform_name
@@ -55,12 +56,29 @@ class Calls:
         named = {} if key is None else {"Key": self.prefix + key}
 
         async def call(client: Any) -> dict[str, Any]:
-            answer: dict[str, Any] = await getattr(client, xform_name(action))(
-                Bucket=self.bucket, **named, **given
-            )
-            return answer
+            return await self._call(client, action, **named, **given)
 
         return await self.repeat(action, key, call, weight=weight)
+
+    async def send_body(self, action: str, key: str, body: BytesIO, **given: Any) -> dict[str, Any]:
+        """Send `action` with a large `body`, of which no second copy is made unless it has to be repeated.
+
+        Raises:
+            StorageUnavailable: It was refused, or no attempt got an answer.
+        """
+        attempts = iter([body])
+
+        async def call(client: Any) -> dict[str, Any]:
+            # What is left of an earlier attempt may still read from its body.
+            sent = next(attempts, None) or BytesIO(body.getvalue())
+            sent.seek(0)
+            return await self._call(client, action, Key=self.prefix + key, Body=sent, **given)
+
+        return await self.repeat(action, key, call, weight=body.getbuffer().nbytes)
+
+    async def _call(self, client: Any, action: str, **given: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = await getattr(client, xform_name(action))(Bucket=self.bucket, **given)
+        return answer
 
     async def repeat(
         self,

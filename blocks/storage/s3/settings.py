@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, S
 MEBIBYTE = 2**20
 
 _CONTENT_TYPES = {
-    ".mp4": "video/mp4",
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
     ".jpg": "image/jpeg",
@@ -40,6 +39,7 @@ class S3Settings(BaseModel):
         server_side_encryption: Encryption at rest that is asked for.
         kms_key_id: Key for `aws:kms` encryption.
         storage_class: Class of the clips; journal and sidecars stay in the default class.
+        content_type: Content-Type of the clips.
         tags: Tags put on each object.
         connect_timeout: Seconds for reaching the server.
         read_timeout: Seconds for an answer; sending adds time by size.
@@ -64,6 +64,7 @@ class S3Settings(BaseModel):
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     kms_key_id: str | None = None
     storage_class: str | None = None
+    content_type: str = "video/mp4"
     tags: dict[str, str] = Field(default_factory=dict, max_length=10)
     connect_timeout: PositiveFloat = 10
     read_timeout: PositiveFloat = 60
@@ -113,8 +114,9 @@ class S3Settings(BaseModel):
     def object_options(self, key: str) -> dict[str, str]:
         """Return what is said about each object when it is written."""
         suffix = PurePosixPath(key).suffix.lower()
+        known = _CONTENT_TYPES | {".mp4": self.content_type}
         options = {
-            "ContentType": _CONTENT_TYPES.get(suffix, "application/octet-stream"),
+            "ContentType": known.get(suffix, "application/octet-stream"),
             "ServerSideEncryption": self.server_side_encryption,
             "SSEKMSKeyId": self.kms_key_id,
             "Tagging": urlencode(self.tags),

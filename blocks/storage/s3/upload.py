@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from io import BytesIO
 from operator import itemgetter
 from typing import Any
 
@@ -44,14 +45,14 @@ class Upload:
         """How large the next part must be; only the last may be smaller."""
         return self._calls.settings.part_size(self._count + 1)
 
-    async def send(self, part: bytes) -> None:
+    async def send(self, part: BytesIO) -> None:
         """Send the next part; waits while too many are in flight."""
         if self._id is None:
             await self._begin()
         while len(self._flying) >= self._calls.settings.parts_in_flight:
             await self._land(asyncio.FIRST_COMPLETED)
         self._count += 1
-        self._bytes += len(part)
+        self._bytes += part.tell()
         self._flying.add(asyncio.create_task(self._send(self._count, part)))
 
     async def complete(self, **condition: str) -> bool:
@@ -101,9 +102,9 @@ class Upload:
 
         await self._calls.repeat("CreateMultipartUpload", self._key, call, shielded=True)
 
-    async def _send(self, number: int, part: bytes) -> dict[str, Any]:
-        answer = await self._calls.send(
-            "UploadPart", self._key, weight=len(part), UploadId=self._id, PartNumber=number, Body=part
+    async def _send(self, number: int, part: BytesIO) -> dict[str, Any]:
+        answer = await self._calls.send_body(
+            "UploadPart", self._key, part, UploadId=self._id, PartNumber=number
         )
         checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}

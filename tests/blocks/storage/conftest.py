@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import moto.s3.models
@@ -12,9 +14,12 @@ import pytest_asyncio
 from botocore.loaders import JSONFileLoader
 from moto.server import ThreadedMotoServer
 
+from blocks.storage.filesystem import FilesystemStore
+from blocks.storage.local import LocalStore
 from blocks.storage.s3.session import Session
 from blocks.storage.s3.settings import S3Settings
 from blocks.storage.s3.store import S3Store
+from blocks.storage.store import Store
 from tests.blocks.storage.s3.bucket import Bucket
 from tests.blocks.storage.s3.faults import Proxy
 
@@ -101,6 +106,21 @@ def s3_store(s3_settings: S3Settings, s3_session: Session) -> S3Store:
 def hasty_store(s3_settings: S3Settings, hasty_session: Session) -> S3Store:
     """A store that waits shortly for answers but asks often, for tests in which the server is silent."""
     return shared(S3Store("archive", "room/one", s3_settings.model_copy(update=HASTY)), hasty_session)
+
+
+@pytest.fixture(params=["local", "s3", "memory", "other"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Each kind of store; `other` is an fsspec driver that cannot create exclusively."""
+    match request.param:
+        case "s3":
+            opened: Store = request.getfixturevalue("s3_store")
+        case "local":
+            opened = LocalStore(tmp_path / "archive")
+        case "memory":
+            opened = FilesystemStore(f"memory://{uuid4().hex}")
+        case _:
+            opened = FilesystemStore((tmp_path / "other").as_uri(), single_worker=True)
+    return opened
 
 
 def shared(store: S3Store, session: Session) -> S3Store:

@@ -5,34 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from blocks.errors import StorageUnavailable
-from blocks.storage.filesystem import FilesystemStore
-from blocks.storage.local import LocalStore
 from blocks.storage.store import Store
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MEBIBYTE = 2**20
-
-
-@pytest.fixture(params=["local", "s3", "memory", "other"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """Each kind of store; `other` is an fsspec driver that cannot create exclusively."""
-    match request.param:
-        case "s3":
-            opened: Store = request.getfixturevalue("s3_store")
-        case "local":
-            opened = LocalStore(tmp_path / "archive")
-        case "memory":
-            opened = FilesystemStore(f"memory://{uuid4().hex}")
-        case _:
-            opened = FilesystemStore((tmp_path / "other").as_uri(), single_worker=True)
-    return opened
 
 
 async def keys(store: Store, prefix: str = "") -> list[str]:
@@ -169,19 +150,6 @@ async def test_publishing_a_taken_key_says_so_and_changes_nothing(store: Store, 
     assert await store.sweep(-60) == []
 
 
-@pytest.mark.parametrize("size", [1, 2**16, 3 * MEBIBYTE + 1])
-async def test_what_is_set_aside_is_whole_and_never_under_the_final_key(store: Store, size: int) -> None:
-    data = uuid4().bytes * (size // 16 + 1)
-    await store.replace("aside/a.mp4", b"older")
-    async with store.writer("clips/a.mp4") as writer:
-        await writer.write(data)
-        await writer.set_aside("aside/a.mp4")
-        assert await store.size("clips/a.mp4") is None
-    assert await stored(store, "aside/a.mp4") == data
-    assert await keys(store) == ["aside/a.mp4"]
-    assert await store.sweep(-60) == []
-
-
 async def test_many_streams_at_once_do_not_mix(store: Store) -> None:
     async def write(number: int) -> None:
         async with store.writer(f"clips/{number:02}.mp4") as writer:
@@ -200,10 +168,6 @@ async def test_unclean_and_reserved_keys_are_refused_everywhere(store: Store, ke
         async with store.writer(key):
             pass
 
-    async def set_aside() -> None:
-        async with store.writer("clips/a.mp4") as writer:
-            await writer.set_aside(key)
-
     for attempt in (
         store.read(key),
         store.create(key, b""),
@@ -214,7 +178,6 @@ async def test_unclean_and_reserved_keys_are_refused_everywhere(store: Store, ke
         stored(store, key),
         keys(store, key),
         write(),
-        set_aside(),
     ):
         with pytest.raises(ValueError, match=re.escape(repr(key))):
             await attempt

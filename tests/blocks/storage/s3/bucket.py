@@ -18,12 +18,12 @@ class Bucket:
         _http().post(f"{url}/moto-api/reset").raise_for_status()
         self._client.create_bucket(Bucket="archive")
 
-    def keys(self) -> list[str]:
-        page = self._client.list_objects_v2(Bucket="archive")
+    def keys(self, prefix: str = "") -> list[str]:
+        page = self._client.list_objects_v2(Bucket="archive", Prefix=prefix)
         return [each["Key"] for each in page.get("Contents", [])]
 
-    def open_uploads(self) -> list[str]:
-        page = self._client.list_multipart_uploads(Bucket="archive")
+    def open_uploads(self, prefix: str = "") -> list[str]:
+        page = self._client.list_multipart_uploads(Bucket="archive", Prefix=prefix)
         return [each["Key"] for each in page.get("Uploads", [])]
 
     def get(self, key: str) -> bytes:

@@ -1,0 +1,95 @@
+"""A run shows its clip; a signed link is shown only where the archive's block says so, and nowhere else."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import State
+
+from blocks import AvatarArchive
+from flows.batch import generate_avatars
+from flows.tasks import shown_clip
+from tests.blocks.storage.s3.bucket import Bucket
+from tests.flows.desk import write_manifest
+from tests.flows.story import Ask
+
+
+@pytest.fixture
+def s3_archive(bucket: Bucket) -> AvatarArchive:
+    known = {"key": "test-key-id", "secret": "test-secret-key", "link_seconds": 900}
+    return AvatarArchive.model_validate({"url": "s3://archive/room", "endpoint_url": bucket.url, **known})
+
+
+async def artifacts_of(state: State[Any]) -> list[str]:
+    run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
+    async with get_client() as client:
+        found = await client.read_artifacts(artifact_filter=run)
+    return [str(artifact.data) for artifact in found if artifact.type == "markdown"]
+
+
+async def test_by_default_a_run_shows_the_facts_and_the_address_and_no_link(
+    ask: Ask, archive_block: AvatarArchive
+) -> None:
+    state = await ask(name="Kim | [x](https://evil.test) <b>", return_state=True)
+    sidecar = await state.aresult()
+    again = await ask(return_state=True)
+    (page,), (page_again,) = await artifacts_of(state), await artifacts_of(again)
+    assert page == page_again
+    assert f"`{archive_block.open().url}/{sidecar.clip.key}`" in page
+    for fact in (sidecar.clip.sha256, str(sidecar.clip.size), sidecar.provided.task_id):
+        assert fact in page
+    assert page.startswith(r"### Kim \| \[x\]\(https\://evil.test\) \<b\>")
+    assert "](" not in page.replace(r"\]\(", "")
+
+
+async def test_no_link_is_shown_of_a_bucket_either_unless_the_block_says_so(
+    ask: Ask, s3_archive: AvatarArchive
+) -> None:
+    quiet = s3_archive.model_copy(update={"link_seconds": AvatarArchive.model_fields["link_seconds"].default})
+    (page,) = await artifacts_of(await ask(store=quiet, return_state=True))
+    assert "`s3://archive/room/clips/" in page
+    assert "X-Amz" not in page
+    assert "http" not in page
+
+
+async def test_a_link_that_was_wanted_opens_the_clip_and_is_nowhere_else(
+    ask: Ask, s3_archive: AvatarArchive, bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = await ask(store=s3_archive, return_state=True)
+    sidecar = await state.aresult()
+    (page,) = await artifacts_of(state)
+    logged = caplog.text
+    link = page.partition("](<")[2].partition(">)")[0]
+    assert "X-Amz-Expires=900&" in link
+    async with httpx.AsyncClient(trust_env=False) as anybody:
+        assert len((await anybody.get(link)).content) == sidecar.clip.size
+    signature = link.partition("X-Amz-Signature=")[2]
+    assert len(signature) == 64
+    assert signature not in logged + sidecar.model_dump_json()
+    assert [key for key in bucket.keys("room/") if signature.encode() in bucket.get(key)] == []
+
+
+async def test_a_clip_that_cannot_be_shown_is_archived_all_the_same(
+    ask: Ask, s3_archive: AvatarArchive, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*, markdown: str, **given: str) -> None:
+        raise httpx.ReadTimeout(markdown)
+
+    monkeypatch.setattr(shown_clip, "acreate_markdown_artifact", fail)
+    state = await ask(store=s3_archive, return_state=True)
+    assert state.is_completed()
+    assert "cannot be shown here: ReadTimeout" in caplog.text
+    assert "X-Amz" not in caplog.text.partition("cannot be shown here")[2]
+
+
+async def test_rows_of_a_manifest_leave_no_page_each(
+    ask: Ask, archive_block: AvatarArchive, tmp_path: Any, credentials: Any
+) -> None:
+    manifest = write_manifest(tmp_path / "work", "kim.png,kim.mp3,one", "kim.png,kim.mp3,two")
+    run: Ask = partial(generate_avatars, manifest=manifest, credentials=credentials, store=archive_block)
+    assert await artifacts_of(await run(return_state=True)) == []
