@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test test-deploy integration lint chaos bench clean
+.PHONY: help demo deploy test test-deploy integration lint chaos bench bench-archive clean
 JOBS ?= 200
 SEED ?= 1
 
@@ -15,7 +15,8 @@ help:
 	@echo "make lint   lint, types, import floors"
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
-	@echo "make bench  what a job costs, beside a hand-written script"
+	@echo "make bench  what a job costs, beside a hand-written script; then make bench-archive"
+	@echo "make bench-archive  clips into a bucket, beside boto3 and plain s3fs: minutes"
 	@echo "make clean  remove what these made"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -52,6 +53,11 @@ chaos: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench
+	$(MAKE) bench-archive
+
+bench-archive: .venv/ready
+	$(BIN)/python -m tests.integration
+	$(BIN)/python -m tests.bench.archive
 
 clean:
 	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
