@@ -45,7 +45,9 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.archive", description=__doc__)
     usual = "moto" if missing_programs() else "rgw"
-    parser.add_argument("--server", choices=KINDS, default=usual, help="default: rgw where it is installed")
+    parser.add_argument(
+        "--server", choices=KINDS, default=usual, help="default: rgw where it is installed; moto is slow"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", choices=CASES, action="append", help="default: all")
     parser.add_argument("--contender", choices=CONTENDERS, action="append", help="default: all")
