@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test test-deploy lint verify chaos bench clean
+.PHONY: help demo deploy test test-deploy lint verify chaos bench clean integration bench-archive
 JOBS ?= 200
 SEED ?= 1
 
@@ -11,11 +11,13 @@ help:
 	@echo "make demo   one video on the sandbox: no key, no money, under a minute"
 	@echo "make test   lint, types, import floors, tests"
 	@echo "make test-deploy  deployments on a real server with real workers: minutes"
+	@echo "make integration  the archive against Ceph's S3 server, which is installed if it can be"
 	@echo "make lint   lint, types, import floors"
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make verify an archive against its sidecars: URL=s3://bucket/prefix DEEP=yes REOPEN=yes"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
-	@echo "make bench  what a job costs, beside a hand-written script"
+	@echo "make bench  what a job costs, beside a hand-written script; then make bench-archive"
+	@echo "make bench-archive  clips into a bucket, beside boto3 and plain s3fs: minutes"
 	@echo "make clean  remove what these made"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -28,10 +30,14 @@ demo: .venv/ready
 	$(BIN)/python -m blocks.sandbox.demo
 
 test: lint
-	$(BIN)/pytest --ignore=tests/deploy
+	$(BIN)/pytest --ignore=tests/deploy --ignore=tests/integration
 
 test-deploy: .venv/ready
 	$(BIN)/pytest tests/deploy
+
+integration: .venv/ready
+	$(BIN)/python -m tests.integration
+	$(BIN)/pytest --numprocesses=0 tests/integration
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -51,6 +57,11 @@ chaos: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench
+	$(MAKE) bench-archive
+
+bench-archive: .venv/ready
+	$(BIN)/python -m tests.integration
+	$(BIN)/python -m tests.bench.archive
 
 clean:
 	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -1,0 +1,1 @@
+"""The archive against a production S3 server; `make integration`."""
