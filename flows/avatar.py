@@ -83,8 +83,9 @@ async def generate_avatar(
         job = await validate(request, connections)
         if finished := await connections.archive.find_done(job.job_id):
             return already_archived(finished)
-        entry = await submit_or_ask(job, request, connections)
-        kling_task = await poll(entry, connections)
+        async with connections.in_flight.counted(job.job_id):
+            entry = await submit_or_ask(job, request, connections)
+            kling_task = await poll(entry, connections)
         return await archive(entry, kling_task, connections)
 
 
