@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test test-deploy lint chaos bench clean
+.PHONY: help demo deploy test test-deploy lint chaos bench cluster cluster-test cluster-packages clean
+WORKERS ?= 4
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 JOBS ?= 200
 SEED ?= 1
 
@@ -15,6 +17,8 @@ help:
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
 	@echo "make bench  what a job costs, beside a hand-written script"
+	@echo "make cluster  PostgreSQL, Redis, two API servers, workers, the sandbox, on this machine: WORKERS=4"
+	@echo "make cluster-test  2,000 jobs on it while a worker and an API server are killed"
 	@echo "make clean  remove what these made"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -47,6 +51,18 @@ chaos: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m tests.bench
+
+# The servers that Debian packages; Prefect's side of Redis is an extra of this project.
+cluster-packages: .venv/ready
+	@command -v redis-server >/dev/null && [ -x /usr/sbin/haproxy ] && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+		|| { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends redis-server haproxy postgresql; }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[cluster]"
+
+cluster: cluster-packages
+	$(BIN)/python -m tests.cluster --workers $(WORKERS)
+
+cluster-test: cluster-packages
+	$(BIN)/python -m tests.cluster.trial
 
 clean:
 	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
