@@ -26,7 +26,6 @@ _RENEW_SECONDS = LEASE_SECONDS * 0.4
 _ASK_AGAIN_SECONDS = 5.0
 _ASK_MORE_SECONDS = 30.0
 _LOOK_SECONDS = 60.0
-_CLOSE_SECONDS = 15.0
 
 
 class Leases:
@@ -82,11 +81,10 @@ class Leases:
 
     async def close(self, count: int) -> None:
         """Give back all slots but `count`; those end by themselves when their lease is over."""
-        if self._client is None:
-            return
         try:
-            await self._shrink(self._client, count, count)
-            if self._flag:
+            if self._client:
+                await self._shrink(self._client, count, count)
+            if self._client and self._flag:
                 await give_back(self._client, self._flag)
         except httpx.HTTPError as error:
             run_logger().info("Slots were not given back and end by themselves: %s", type(error).__name__)

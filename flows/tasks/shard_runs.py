@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import Flow
@@ -30,6 +31,26 @@ _CRASHED_SECONDS = 240.0
 _PAGE = 100
 
 
+@dataclass
+class _Attempt:
+    """The run of a shard: its number, since when it is crashed, and how it ended in the end."""
+
+    number: int = 1
+    crashed: float | None = None
+    ended: State[Any] | None = None
+
+    def judge(self, state: State[Any] | None) -> None:
+        if state is None or not state.is_final():
+            self.crashed = None
+        elif not state.is_crashed():
+            self.ended = state
+        elif self.crashed is None:
+            self.crashed = time.monotonic()
+        elif time.monotonic() - self.crashed > _CRASHED_SECONDS:
+            self.ended = state if self.number == _ATTEMPTS else None
+            self.number, self.crashed = self.number + 1, None
+
+
 async def see_through(shards: Sequence[Shard], parameters: Mapping[str, Any]) -> dict[Shard, State[Any]]:
     """Run all shards on the work pool and return how each ended. MAY spend money, once for each job.
 
@@ -41,28 +62,18 @@ async def see_through(shards: Sequence[Shard], parameters: Mapping[str, Any]) ->
         shards: What is to be run.
         parameters: More parameters for each.
     """
-    ended: dict[Shard, State[Any]] = {}
-    attempts = dict.fromkeys(shards, 1)
-    crashed: dict[Shard, float] = {}
+    attempts = {shard: _Attempt() for shard in shards}
     async with get_client() as client:
-        while len(ended) < len(shards):
-            found = await _find(client, [_key(each, attempts[each]) for each in shards if each not in ended])
-            for shard in [each for each in shards if each not in ended]:
-                run = found.get(_key(shard, attempts[shard]))
-                if run is None:
-                    await _start(shard, attempts[shard], parameters)
-                elif run.state is None or not run.state.is_final():
-                    crashed.pop(shard, None)
-                elif not run.state.is_crashed():
-                    ended[shard] = run.state
-                elif time.monotonic() - crashed.setdefault(shard, time.monotonic()) > _CRASHED_SECONDS:
-                    del crashed[shard]
-                    if attempts[shard] == _ATTEMPTS:
-                        ended[shard] = run.state
-                    attempts[shard] += 1
-            if len(ended) < len(shards):
+        while under_way := {shard: each for shard, each in attempts.items() if each.ended is None}:
+            found = await _find(client, [_key(shard, each.number) for shard, each in under_way.items()])
+            for shard, each in under_way.items():
+                if run := found.get(_key(shard, each.number)):
+                    each.judge(run.state)
+                else:
+                    await _start(shard, each.number, parameters)
+            if any(each.ended is None for each in under_way.values()):
                 await asyncio.sleep(_LOOK_SECONDS)
-    return ended
+    return {shard: each.ended for shard, each in attempts.items() if each.ended}
 
 
 async def cancel_shards(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

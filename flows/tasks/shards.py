@@ -144,13 +144,18 @@ async def _gather(
 
 def _once_each(results: Sequence[RowResult]) -> list[RowResult]:
     """Count each job once: rows of two shards may ask for the same one, and one of them bought it."""
-    first: dict[str, int] = {}
+    new = {result.job_id: result for result in results if result.state == "archived"}
+    first: dict[str | None, int] = {}
     told = []
     for result in results:
-        row = first.setdefault(result.job_id or f"row {result.row}", result.row)
-        again = row != result.row and result.state in IN_THE_ARCHIVE
-        update = {"state": "duplicate", "message": f"The same job as row {row}"}
-        told.append(result.model_copy(update=update) if again else result)
+        update: dict[str, Any] = {}
+        if result.state in IN_THE_ARCHIVE:
+            row = first.setdefault(result.job_id, result.row)
+            if row != result.row:
+                update = {"state": "duplicate", "message": f"The same job as row {row}"}
+            elif bought := new.get(result.job_id):
+                update = {"state": "archived", "message": bought.message}
+        told.append(result.model_copy(update=update))
     return told
 
 

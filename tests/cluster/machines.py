@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from tests.cluster.processes import Processes, say, wait_for
-from tests.servers import free_port, run
+from tests.servers import free_port
 
 _HAPROXY = Path("flows/deploy/cluster/haproxy.cfg").absolute()
 _PYTHON = sys.executable
@@ -143,7 +143,10 @@ class Cluster:
         _wait_for_server(self.url, "the proxy")
 
     def _deploy(self) -> str:
-        done = run("-m", "flows.deploy", environment=self.environment)
+        command = [_PYTHON, "-m", "flows.deploy"]
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, timeout=400, check=False
+        )
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         return done.stdout

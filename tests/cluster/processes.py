@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.deploy.stage import descendants, kill
+
 T = TypeVar("T")
 
 _START_SECONDS = 120.0
@@ -52,9 +54,7 @@ class Processes:
     def kill(self, name: str) -> None:
         """End a process and all that it started, at once and without a word, as when a machine is lost."""
         process = self._running.pop(name)
-        for pid in [process.pid, *descendants(process.pid)]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill(process.pid)
         process.wait()
 
     def end_all(self) -> None:
@@ -74,18 +74,6 @@ class Processes:
     def dead(self) -> list[str]:
         """Return the names of those that ended by themselves."""
         return [name for name, process in self._running.items() if process.poll() is not None]
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the ids of all processes below one."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
-    found: list[int] = []
-    wanted = [pid]
-    while wanted:
-        wanted = [child for child, parent in parents.items() if parent in wanted]
-        found += wanted
-    return found
 
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float = _START_SECONDS) -> T:

@@ -19,6 +19,7 @@ _IN_FLIGHT = 400
 _MOST_SECONDS = 580.0
 _SETTLE_SECONDS = 60.0
 _FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+_OPEN = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 _SETTINGS = {
     "AVATAR_MAX_IN_FLIGHT": str(_IN_FLIGHT),
     "AVATAR_ZOMBIE_SECONDS": "90",
@@ -76,6 +77,7 @@ def judge(running: Cluster, jobs: int) -> dict[str, Any]:
         "charged_twice": sum(count - 1 for count in bought.values()),
         "refused_as_too_many": running.read_sandbox("/ledger")["posts"] - len(charges),
         "unfinished": unfinished,
+        "shards_run_again": _run_again(running),
         "died_by_themselves": running.processes.dead(),
     }
 
@@ -128,8 +130,13 @@ def _ended(run_id: str, running: Cluster) -> str | None:
     return str(run["state_name"]) if run["state_type"] in _FINAL else None
 
 
+def _run_again(running: Cluster) -> int:
+    ours = {"flows": {"name": {"any_": ["avatars-shard"]}}}
+    return sum(run["run_count"] > 1 for run in running.post("/flow_runs/filter", {**ours, "limit": 200}))
+
+
 def _unfinished(running: Cluster) -> dict[str, int]:
-    open_states = {"state": {"type": {"not_any_": sorted(_FINAL)}}}
+    open_states = {"state": {"type": {"any_": _OPEN}}}
     ours = {"flows": {"name": {"any_": ["generate-avatars", "avatars-shard"]}}}
     return {
         kind: int(running.post(f"/{kind}/count", {kind: open_states, **ours}))
@@ -161,6 +168,7 @@ def main() -> None:
         sound = (
             books["charged"] == jobs
             and not books["charged_twice"]
+            and books["shards_run_again"] > 0
             and books["unfinished"] == {"flow_runs": 0, "task_runs": 0}
             and large["state"] == "AllArchived"
             and large["has_clip"] == asked.jobs
