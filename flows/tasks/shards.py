@@ -14,7 +14,7 @@ from prefect.exceptions import ObjectNotFound
 
 from blocks.archive import AvatarArchive
 from blocks.credentials import CometAPICredentials
-from blocks.errors import AvatarError, InvalidRequest, SetupMissing
+from blocks.errors import AvatarError, SetupMissing
 from flows.tasks.addresses import absolute
 from flows.tasks.batch import Batch, run_manifest
 from flows.tasks.connections import Connections
@@ -40,45 +40,29 @@ async def run_batch(
 ) -> Batch:
     """Make every video of a manifest, in shards where that is wanted and there is a deployment for them.
 
-    MAY spend money, once for each job. See `run_shards` and `flows.tasks.batch.run_manifest`.
-    """
-    if shards > 1 and await _can_cut():
-        return await run_shards(
-            manifest, connections, on_invalid=on_invalid, at_once=at_once, shards=shards, given=given
-        )
-    return await run_manifest(manifest, connections, on_invalid=on_invalid, at_once=at_once)
-
-
-async def run_shards(
-    manifest: str,
-    connections: Connections,
-    *,
-    on_invalid: OnInvalid,
-    at_once: int,
-    shards: int,
-    given: Mapping[str, Any],
-) -> Batch:
-    """Make every video of a manifest by runs of their own, and gather what became of each row.
-
     MAY spend money, once for each job, whichever runs die. With `stop` all rows are checked here first, and
-    read a second time in the shards; when one cannot be used, this run says so and starts no shard.
+    read a second time in the shards; when one cannot be used, this run judges the rows itself, as it does
+    without shards, and starts none.
 
     Args:
         manifest: Path or address, which every worker reads.
         connections: Provider and archive.
         on_invalid: `stop` buys nothing at all when a row cannot be used, `skip` leaves out that row.
         at_once: How many jobs each shard has in flight at most.
-        shards: How many.
+        shards: How many; 1 runs all rows here.
         given: Parameters that are handed on to the shards: credentials and store.
 
     Raises:
         InvalidRequest: The manifest cannot be used as a whole; nothing was bought.
         SetupMissing: A block was given that is not saved, so no other process can load it.
     """
+    here = partial(run_manifest, manifest, connections, on_invalid=on_invalid, at_once=at_once)
+    if shards == 1 or not await _can_cut():
+        return await here()
     address = absolute(manifest)
     rows, sha256 = await read_manifest_and_digest(address)
     if on_invalid == "stop" and await _has_unusable(rows, connections):
-        return await run_manifest(manifest, connections, on_invalid=on_invalid, at_once=at_once)
+        return await here()
     cut = cut_rows(address, sha256, len(rows), shards, batch=runtime.flow_run.id or "")
     handed_on = {name: _reference(value) for name, value in given.items()}
     ended = await see_through(cut, {"at_once": at_once, **handed_on})
@@ -118,7 +102,7 @@ async def _is_usable(row: Row, connections: Connections) -> bool:
         await check_request(row.request, connections)
     except AvatarError as error:
         run_logger().warning("Row %d, %s: %s", row.number, row.name, error.message)
-        return not isinstance(error, InvalidRequest)
+        return False
     return True
 
 

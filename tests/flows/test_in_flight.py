@@ -110,12 +110,7 @@ async def test_a_job_waits_for_a_slot_before_it_is_posted_and_says_so(
 async def test_a_job_that_is_bought_already_never_waits(
     sandbox: RunningSandbox, ask: Ask, limit: Limit, client: PrefectClient
 ) -> None:
-    sandbox.set(render_seconds=3600)
-    run = asyncio.ensure_future(ask())
-    await _until(lambda: _polls(sandbox))
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+    await _cancelled(ask, sandbox)
     await limit(1)
     assert await take(client, 1)
     sandbox.advance(3600)
@@ -127,12 +122,7 @@ async def test_a_cancelled_run_leaves_its_slot_to_the_kling_task_that_goes_on(
     sandbox: RunningSandbox, ask: Ask, limit: Limit, client: PrefectClient
 ) -> None:
     await limit(2)
-    sandbox.set(render_seconds=3600)
-    run = asyncio.ensure_future(ask())
-    await _until(lambda: _polls(sandbox))
-    run.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await run
+    await _cancelled(ask, sandbox)
     assert await active(client) == 1
 
 
@@ -222,6 +212,16 @@ async def test_a_run_of_ones_own_needs_no_limit_and_says_nothing_about_it(
 ) -> None:
     assert (await ask()).clip.seconds > 0
     assert "limit" not in caplog.text
+
+
+async def _cancelled(ask: Ask, sandbox: RunningSandbox) -> None:
+    """Cancel a run while Kling is at work for it."""
+    sandbox.set(render_seconds=3600)
+    run = asyncio.ensure_future(ask())
+    await _until(lambda: _polls(sandbox))
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
 
 
 def _polls(sandbox: RunningSandbox) -> bool:
