@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test test-deploy lint verify chaos bench clean integration bench-archive
+.PHONY: help demo deploy test test-deploy lint verify chaos bench bench-archive integration cluster cluster-test cluster-packages clean
+WORKERS ?= 4
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 JOBS ?= 200
 SEED ?= 1
 
@@ -18,6 +20,8 @@ help:
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
 	@echo "make bench  what a job costs, beside a hand-written script; then make bench-archive"
 	@echo "make bench-archive  clips into a bucket, beside boto3 and plain s3fs: minutes"
+	@echo "make cluster  PostgreSQL, Redis, two API servers, workers, the sandbox, on this machine: WORKERS=4"
+	@echo "make cluster-test  2,000 jobs on it while a worker and an API server are killed"
 	@echo "make clean  remove what these made"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -62,6 +66,18 @@ bench: .venv/ready
 bench-archive: .venv/ready
 	$(BIN)/python -m tests.integration
 	$(BIN)/python -m tests.bench.archive
+
+# The servers that Debian packages; Prefect's side of Redis is an extra of this project.
+cluster-packages: .venv/ready
+	@command -v redis-server >/dev/null && [ -x /usr/sbin/haproxy ] && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 \
+		|| { $(SUDO) apt-get update -q && $(SUDO) apt-get install -q -y --no-install-recommends redis-server haproxy postgresql; }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[cluster]"
+
+cluster: cluster-packages
+	$(BIN)/python -m tests.cluster --workers $(WORKERS)
+
+cluster-test: cluster-packages
+	$(BIN)/python -m tests.cluster.trial
 
 clean:
 	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist

@@ -85,8 +85,9 @@ async def generate_avatar(
         if finished := await connections.archive.find_done(job.job_id):
             await show_clip(finished, connections)
             return already_archived(finished)
-        entry = await submit_or_ask(job, request, connections)
-        kling_task = await poll(entry, connections)
+        async with connections.in_flight.counted(job.job_id):
+            entry = await submit_or_ask(job, request, connections)
+            kling_task = await poll(entry, connections)
         sidecar = await archive(entry, kling_task, connections)
         await show_clip(sidecar, connections)
         return sidecar

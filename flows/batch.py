@@ -13,10 +13,12 @@ from pydantic import Field
 
 from blocks.errors import AvatarError
 from flows.tasks.addresses import absolute, name_of
-from flows.tasks.batch import Batch, run_manifest
+from flows.tasks.batch import Batch
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.results import NotAllArchived, shown_of, table
+from flows.tasks.shard_runs import cancel_shards
+from flows.tasks.shards import run_batch
 
 
 def name_of_run() -> str:
@@ -24,7 +26,7 @@ def name_of_run() -> str:
     return f"manifest {name_of(absolute(runtime.flow_run.parameters['manifest']))[:80]}"
 
 
-@flow(name="generate-avatars", flow_run_name=name_of_run)
+@flow(name="generate-avatars", flow_run_name=name_of_run, on_cancellation=[cancel_shards])
 async def generate_avatars(
     manifest: Annotated[
         str, shown("Manifest", "CSV or JSON Lines, a row a video: a path or address.", minLength=1)
@@ -36,8 +38,13 @@ async def generate_avatars(
     at_once: Annotated[
         int,
         Field(ge=1, le=1000),
-        shown("At once", "How many jobs are in flight; at most what Kling allows."),
+        shown("At once", "How many jobs are in flight, in each shard; at most what Kling allows."),
     ] = 5,
+    shards: Annotated[
+        int,
+        Field(ge=1, le=1000),
+        shown("Shards", "Cut the manifest into so many runs, which workers share. 1: this run does all."),
+    ] = 1,
     credentials: Credentials = None,
     store: Store = None,
 ) -> Batch:
@@ -45,13 +52,21 @@ async def generate_avatars(
 
     Columns are named like the parameters of generate-avatar: image, audio, audio_id, prompt, mode, take,
     name, rights. Relative paths start from the manifest. MAY spend money, once for each video: rows that
-    are archived already cost nothing, so the same manifest can be run again until all is done.
+    are archived already cost nothing, so the same manifest can be run again until all is done. In shards it
+    is run by all workers of the pool; they read manifest, inputs and archive by the same addresses.
 
     Returns:
         What became of each row; also written beside the manifest as `<name>.results.jsonl`.
     """
     async with connect(credentials, store) as connections:
-        batch = await run_manifest(manifest, connections, on_invalid=on_invalid, at_once=at_once)
+        batch = await run_batch(
+            manifest,
+            connections,
+            on_invalid=on_invalid,
+            at_once=at_once,
+            shards=shards,
+            given={"credentials": credentials, "store": store},
+        )
     await acreate_table_artifact(
         key="generate-avatars",
         table=table(batch.results),
@@ -66,6 +81,7 @@ def main() -> None:
     parser.add_argument("manifest", help="CSV or JSON Lines, a row a video: a path or address")
     parser.add_argument("--on-invalid", default="skip", choices=["skip", "stop"])
     parser.add_argument("--at-once", default=5, type=int, help="how many jobs are in flight")
+    parser.add_argument("--shards", default=1, type=int, help="cut it into so many runs of a deployment")
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:

@@ -37,7 +37,7 @@ NEEDS_A_JOB = {
     '.venv/bin/python -m flows.decide --job-id … --choice "post again"',
     '.venv/bin/python -m flows.decide --job-id … --choice "give up"',
 }
-# By tests/deploy, tests/chaos and tests/flows, which give them their own servers and files.
+# By tests/deploy, tests/chaos, tests/cluster and tests/flows, which give them their own servers and files.
 RUN_BY_OTHERS = {
     "make test",
     "make chaos JOBS=200 SEED=1",
@@ -49,6 +49,14 @@ RUN_BY_OTHERS = {
     "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3",
     ".venv/bin/python -m flows.batch manifest.csv",
     ".venv/bin/python -m flows.inbox inbox",
+    "make cluster WORKERS=4",
+    "make cluster-test",
+    ".venv/bin/prefect deployment run generate-avatars/generate-avatars "
+    "-p manifest=s3://bucket/manifest.csv -p shards=8 -p at_once=50",
+    "docker compose -f flows/deploy/cluster/compose.yaml up -d",
+    "docker compose -f flows/deploy/cluster/compose.yaml run --rm deploy",
+    ".venv/bin/prefect work-pool create kling-avatar --type kubernetes "
+    "--base-job-template flows/deploy/cluster/kubernetes-work-pool.json",
 }
 
 

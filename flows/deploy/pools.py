@@ -1,8 +1,8 @@
-"""The work pool, and the limit on Kling tasks in flight."""
+"""The work pool, the limit on Kling tasks in flight, and the one that shows who waits for it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
@@ -11,16 +11,19 @@ from prefect.workers.process import ProcessWorker
 
 from blocks.errors import SetupMissing
 from flows.deploy.report import Result
+from flows.tasks.slots import IN_FLIGHT, WAITING
 
 POOL = "kling-avatar"
-LIMIT = "kling-avatar-in-flight"
 _IN_FLIGHT = 5
+_WAITING = 10_000
 
 
 async def set_up_pools(client: PrefectClient, environment: Mapping[str, str]) -> AsyncIterator[Result]:
-    """Create the work pool and the global concurrency limit where they are missing; never change them."""
+    """Create the work pool and the global concurrency limits where they are missing; never change them."""
     yield await _pool(client)
-    yield await _limit(client, environment.get("AVATAR_MAX_IN_FLIGHT", ""))
+    wanted = environment.get("AVATAR_MAX_IN_FLIGHT", "")
+    yield await _limit(client, IN_FLIGHT, lambda: _number(wanted), "Kling tasks at once")
+    yield await _limit(client, WAITING, lambda: _WAITING, "runs may wait for their first Kling task")
 
 
 async def _pool(client: PrefectClient) -> Result:
@@ -33,14 +36,14 @@ async def _pool(client: PrefectClient) -> Result:
     return Result("work pool", POOL, "unchanged", "paused" if pool.is_paused else "")
 
 
-async def _limit(client: PrefectClient, wanted: str) -> Result:
+async def _limit(client: PrefectClient, name: str, number: Callable[[], int], what: str) -> Result:
     try:
-        limit = await client.read_global_concurrency_limit_by_name(LIMIT)
+        limit = await client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:
-        number = _number(wanted)
-        await client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=LIMIT, limit=number))
-        return Result("concurrency limit", LIMIT, "created", f"{number} Kling tasks at once")
-    return Result("concurrency limit", LIMIT, "unchanged", f"{limit.limit} Kling tasks at once")
+        created = GlobalConcurrencyLimitCreate(name=name, limit=number())
+        await client.create_global_concurrency_limit(created)
+        return Result("concurrency limit", name, "created", f"{created.limit} {what}")
+    return Result("concurrency limit", name, "unchanged", f"{limit.limit} {what}")
 
 
 def _number(wanted: str) -> int:

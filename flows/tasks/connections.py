@@ -13,6 +13,7 @@ from blocks.credentials import CometAPICredentials
 from blocks.errors import AccessRefused, ProviderError, SetupMissing
 from blocks.kling.client import KlingClient
 from blocks.storage.archive import Archive
+from flows.tasks.in_flight import InFlight
 
 
 class Connections:
@@ -26,6 +27,7 @@ class Connections:
         place: Settings of the archive.
         bodies: How many request bodies (up to 20 MB each) may be in memory at once.
         known: What was learned about this provider, remembered for the run.
+        in_flight: The Kling tasks that this run has in flight.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Connections:
         self.place = place
         self.bodies = asyncio.Semaphore(4)
         self.known: dict[str, bool] = {}
+        self.in_flight = InFlight()
         self._key_accepted = False
 
     async def check_key(self, external_task_id: str) -> None:
@@ -86,7 +89,11 @@ async def connect(
         account.get_delivery_client() as delivery,
         place.open() as opened,
     ):
-        yield Connections(account, client, delivery, opened, place)
+        connections = Connections(account, client, delivery, opened, place)
+        try:
+            yield connections
+        finally:
+            await connections.in_flight.close()
 
 
 async def find_credentials(credentials: CometAPICredentials | str | None = None) -> CometAPICredentials:

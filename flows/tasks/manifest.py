@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,10 +44,19 @@ class Row:
 
 
 async def read_manifest(address: str) -> list[Row]:
+    """Return the rows of a manifest; see `read_manifest_and_digest`."""
+    rows, _ = await read_manifest_and_digest(address)
+    return rows
+
+
+async def read_manifest_and_digest(address: str) -> tuple[list[Row], str]:
     """Read a manifest; its inputs are not read yet. Costs nothing.
 
     Args:
         address: A path, `https://` or an object store, ending in `.csv` or `.jsonl`; at most 16 MiB.
+
+    Returns:
+        Its rows, and the SHA-256 of its bytes.
 
     Raises:
         InvalidRequest: It cannot be used as a whole: everything that is wrong with it.
@@ -55,7 +65,7 @@ async def read_manifest(address: str) -> list[Row]:
     data = await read_source(address, LONGEST_MANIFEST, "manifest")
     if isinstance(data, Fault):
         raise InvalidRequest((data,))
-    return await asyncio.to_thread(parse_manifest, data, address)
+    return await asyncio.to_thread(parse_manifest, data, address), hashlib.sha256(data).hexdigest()
 
 
 def parse_manifest(data: bytes, address: str) -> list[Row]:

@@ -25,6 +25,16 @@ SUFFIX = ".results.jsonl"
 _UNCLEAN = re.compile(r"[^A-Za-z0-9._-]+")
 
 
+def lines_of(results: Sequence[RowResult]) -> bytes:
+    """Return one line of JSON for each result."""
+    return "".join(f"{result.model_dump_json()}\n" for result in results).encode()
+
+
+def results_in(data: bytes) -> list[RowResult]:
+    """Return the results that `lines_of` wrote."""
+    return [RowResult.model_validate_json(line) for line in data.splitlines()]
+
+
 async def write_results(results: Sequence[RowResult], manifest: str, archive: Archive) -> str:
     """Write one line of JSON for each row, whole or not at all, replacing those of an earlier run.
 
@@ -39,7 +49,7 @@ async def write_results(results: Sequence[RowResult], manifest: str, archive: Ar
     Raises:
         StorageError: Neither place took them.
     """
-    data = "".join(f"{result.model_dump_json()}\n" for result in results).encode()
+    data = lines_of(results)
     stem = name_of(manifest).rpartition(".")[0]
     try:
         return await _write_beside(folder_of(manifest), f"{stem}{SUFFIX}", data)

@@ -25,7 +25,7 @@ OnInvalid = Literal["skip", "stop"]
 
 _Answer = TypeVar("_Answer")
 
-_CHECKED_AT_ONCE = 8
+CHECKED_AT_ONCE = 8
 _SPREAD_SECONDS = 0.03
 
 
@@ -53,13 +53,14 @@ async def run_rows(
     Returns:
         One result for each row, in their order.
     """
-    checked = await side_by_side(partial(_check, connections=connections), rows, _CHECKED_AT_ONCE)
+    checked = await side_by_side(partial(_check, connections=connections), rows, CHECKED_AT_ONCE)
     first: dict[str, int] = {}
     for each in checked:
         if isinstance(each, _Wanted):
             first.setdefault(each.job.job_id, each.row)
     wanted = [each for each in checked if isinstance(each, _Wanted) and first[each.job.job_id] == each.row]
     unusable = [each.row for each in checked if isinstance(each, RowResult)]
+    connections.in_flight.plan(len(wanted), at_once)
     work = partial(_leave, unusable=unusable) if unusable and on_invalid == "stop" else _finish
     ended = await side_by_side(
         partial(_attempt, work, connections=connections), wanted, at_once, _SPREAD_SECONDS
@@ -92,11 +93,12 @@ async def _attempt(
 
 
 async def _finish(wanted: _Wanted, connections: Connections) -> RowResult:
-    if finished := await connections.archive.find_done(wanted.job.job_id):
-        clip = connections.archive.address(finished.clip.key)
-        return archived(wanted.row, finished, clip, "archived before")
-    entry = await submit(wanted.job, wanted.request, connections)
-    kling_task = await poll(entry, connections)
+    async with connections.in_flight.counted(wanted.job.job_id):
+        if finished := await connections.archive.find_done(wanted.job.job_id):
+            clip = connections.archive.address(finished.clip.key)
+            return archived(wanted.row, finished, clip, "archived before")
+        entry = await submit(wanted.job, wanted.request, connections)
+        kling_task = await poll(entry, connections)
     sidecar = await archive(entry, kling_task, connections)
     return archived(wanted.row, sidecar, connections.archive.address(sidecar.clip.key))
 

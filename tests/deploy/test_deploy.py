@@ -51,6 +51,7 @@ def test_one_command_sets_up_all_that_runs_need(stage: Stage) -> None:
     assert {each["name"] for each in found["deployments"]} == {
         "generate-avatar",
         "generate-avatars",
+        "avatars-shard",
         "request-avatar",
         "reconcile-jobs",
         "verify-archive",
@@ -66,7 +67,10 @@ def test_one_command_sets_up_all_that_runs_need(stage: Stage) -> None:
         "kling-avatar: failed actions",
     }
     assert [each["name"] for each in found["work pools"]] == ["kling-avatar"]
-    assert [each["name"] for each in found["limits"] if ":" not in each["name"]] == ["kling-avatar-in-flight"]
+    assert {each["name"] for each in found["limits"] if ":" not in each["name"]} == {
+        "kling-avatar-in-flight",
+        "kling-avatar-waiting",
+    }
     assert {f"{each['block_type']['slug']}/{each['name']}" for each in found["blocks"]} == {
         "cometapi-credentials/default",
         "avatar-archive/default",
