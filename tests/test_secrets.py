@@ -115,7 +115,6 @@ def test_the_key_is_nowhere(left_behind: dict[str, bytes]) -> None:
     assert _places(left_behind, S3_SECRET.encode()) == []
 
 
-@pytest.mark.xfail(reason="with link_seconds the link is also in an event that Prefect keeps")
 def test_the_signed_link_to_the_clip_is_only_in_the_artifact_that_shows_it(
     left_behind: dict[str, bytes],
 ) -> None:

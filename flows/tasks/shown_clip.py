@@ -22,14 +22,16 @@ async def show_clip(sidecar: Sidecar, connections: Connections) -> None:
     """Leave one artifact with the clip's facts and its address in the current run. Costs nothing.
 
     With `link_seconds` in the archive's block it also has a signed link: whoever sees the artifact can open
-    this one clip with it until it expires. The link is written nowhere else. A clip that cannot be shown is
-    archived all the same, so that is logged and not raised.
+    this one clip with it until it expires. The link is written nowhere else: such an artifact has no key and
+    is on the page of its run only. A clip that cannot be shown is archived all the same, so that is logged
+    and not raised.
     """
     try:
         link = await _link(sidecar, connections)
         await acreate_markdown_artifact(
             markdown=_page(sidecar, connections.archive.address(sidecar.clip.key), link),
-            key=f"clip-{sidecar.job_id[:16]}",
+            # Prefect copies the newest artifact of each key, its content included, into an event.
+            key=None if link else f"clip-{sidecar.job_id[:16]}",
             description=f"The clip of {sidecar.name}",
         )
     except (StorageError, PrefectException, httpx.HTTPError) as error:
