@@ -14,7 +14,7 @@ help:
 	@echo "make lint   lint, types, import floors"
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
-	@echo "make bench  what a job costs, beside a hand-written script"
+	@echo "make bench  what a job costs, beside scripts written by hand and a naive flow: BENCH="--jobs 10,100""
 	@echo "make clean  remove what these made"
 
 .venv/ready: pyproject.toml constraints.txt
@@ -46,7 +46,7 @@ chaos: .venv/ready
 	$(BIN)/python -m tests.chaos --jobs $(JOBS) --seed $(SEED) --lookup no
 
 bench: .venv/ready
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(BENCH)
 
 clean:
 	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
