@@ -10,16 +10,14 @@ from typing import Literal, TypeVar
 
 from blocks.errors import InvalidRequest
 from blocks.kling.job import Job
-from flows.tasks.archive import archive
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
+from flows.tasks.make import make
 from flows.tasks.manifest import Row
-from flows.tasks.poll import poll
 from flows.tasks.request import Request
 from flows.tasks.results import RowResult, archived, stopped, unfinished
 from flows.tasks.side_by_side import side_by_side
-from flows.tasks.submit import submit
-from flows.tasks.validate import validate
+from flows.tasks.validate import check_again
 
 OnInvalid = Literal["skip", "stop"]
 
@@ -73,7 +71,7 @@ async def _check(row: Row, connections: Connections) -> _Wanted | RowResult:
         if row.request is None:
             raise InvalidRequest(row.faults)
         try:
-            job = await validate(row.request, connections)
+            job = await check_again(row.request, connections)
         except InvalidRequest as error:
             raise InvalidRequest((*row.faults, *error.faults)) from None
         if row.faults:
@@ -95,9 +93,7 @@ async def _finish(wanted: _Wanted, connections: Connections) -> RowResult:
     if finished := await connections.archive.find_done(wanted.job.job_id):
         clip = connections.archive.address(finished.clip.key)
         return archived(wanted.row, finished, clip, "archived before")
-    entry = await submit(wanted.job, wanted.request, connections)
-    kling_task = await poll(entry, connections)
-    sidecar = await archive(entry, kling_task, connections)
+    sidecar = await make(wanted.job, wanted.request, connections)
     return archived(wanted.row, sidecar, connections.archive.address(sidecar.clip.key))
 
 
