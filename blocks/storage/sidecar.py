@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from typing import Literal
 
@@ -91,13 +92,18 @@ class Cost(BaseModel):
     reported_units: Decimal | None = Field(default=None, description="Kling units, as reported.")
 
 
+@cache
+def _our_version() -> str:
+    return version("kling-avatar-flows")
+
+
 class Software(BaseModel):
     """What wrote the sidecar."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str = "kling-avatar-flows"
-    version: str = Field(default_factory=lambda: version("kling-avatar-flows"))
+    version: str = Field(default_factory=_our_version)
 
 
 class Sidecar(BaseModel):
