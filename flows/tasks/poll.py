@@ -8,6 +8,7 @@ import time
 
 from prefect import task
 
+from blocks.credentials import CometAPICredentials
 from blocks.errors import (
     AvatarError,
     Facts,
@@ -63,15 +64,17 @@ async def wait_for_task(entry: Entry, connections: Connections) -> KlingTask:
         JobOverdue: Our deadline passed; the job stays open and is finished later.
         AccessRefused: The key may not read it; the job stays open.
     """
-    pauses = _Pauses(entry, connections)
+    pauses = _Pauses(entry, connections.credentials, await connections.expected.seconds(entry))
     await learn_lookup(entry, connections)
     reported: set[str] = set()
     while True:
         await asyncio.sleep(pauses.following())
+        await connections.looks.turn()
         task = await _look(entry, connections, pauses)
         if task and task.status is TaskStatus.FAILED:
             raise await record_failure(entry, task, connections)
         if task and task.status is TaskStatus.SUCCEED:
+            await connections.expected.learn(entry, task)
             return task
         if task and task.provider_status not in reported:
             reported.add(task.provider_status)
@@ -134,11 +137,8 @@ async def record_failure(entry: Entry, task: KlingTask, connections: Connections
 class _Pauses:
     """How long to wait before the next look, and whether it has been too long."""
 
-    def __init__(self, entry: Entry, connections: Connections) -> None:
-        credentials = connections.credentials
+    def __init__(self, entry: Entry, credentials: CometAPICredentials, expected: float) -> None:
         waited = max(0.0, (now() - (entry.submitted_at or entry.at)).total_seconds())
-        seconds = (entry.job.get("audio") or {}).get("seconds") or 0.0
-        expected = max(credentials.first_poll_seconds, credentials.render_factor * seconds)
         self._next = max(0.0, expected - waited)
         self._pause = credentials.poll_seconds
         self._deadline = time.monotonic() + max(0.0, credentials.deadline_minutes * 60 - waited)

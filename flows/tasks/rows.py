@@ -24,7 +24,7 @@ OnInvalid = Literal["skip", "stop"]
 _Answer = TypeVar("_Answer")
 
 _CHECKED_AT_ONCE = 8
-_SPREAD_SECONDS = 0.03
+_SPREAD_SECONDS = 0.01
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,10 @@ async def check_request(request: Request, connections: Connections) -> Job:
         *check_mode(request.mode),
         *_check_take(request.take),
     ]
+    # Once a run for each reference: what is sent is read again and compared with what was checked.
     (image, image_faults), (audio, audio_faults) = await asyncio.gather(
-        _check_image(request.image, connections), _check_audio(request.audio, connections)
+        connections.inputs.get(("image", request.image), _check_image(request.image, connections)),
+        connections.inputs.get(("audio", request.audio), _check_audio(request.audio, connections)),
     )
     faults += [*image_faults, *audio_faults]
     if faults or image is None:
