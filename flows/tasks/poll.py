@@ -79,7 +79,7 @@ async def wait_for_task(entry: Entry, connections: Connections) -> KlingTask:
         if task and task.provider_status not in reported:
             reported.add(task.provider_status)
             unknown = task.status is TaskStatus.UNKNOWN
-            run_logger().log(30 if unknown else 20, "Kling task %s: %s", task.task_id, task.provider_status)
+            run_logger().log(30 if unknown else 10, "Kling task %s: %s", task.task_id, task.provider_status)
         if pauses.overdue():
             raise JobOverdue(
                 f"The Kling task was not done {connections.credentials.deadline_minutes:g} minutes after it "
