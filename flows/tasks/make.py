@@ -33,9 +33,24 @@ async def is_bought_and_passes_with_time(task: Any, run: Any, state: State[Any])
     return False
 
 
+class Wanted:
+    """One job that is to be made, as one thing: Prefect looks into each field of what it knows the inside of.
+
+    Args:
+        job: The job, checked.
+        request: What it was made from.
+        connections: Provider and archive.
+    """
+
+    def __init__(self, job: Job, request: Request, connections: Connections) -> None:
+        self.job = job
+        self.request = request
+        self.connections = connections
+
+
 @task(
     name="make",
-    task_run_name="make {job.name}",
+    task_run_name="make {wanted.job.name}",
     retries=3,
     retry_delay_seconds=[5, 20, 60],
     retry_condition_fn=is_bought_and_passes_with_time,
@@ -43,13 +58,14 @@ async def is_bought_and_passes_with_time(task: Any, run: Any, state: State[Any])
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def make(job: Job, request: Request, connections: Connections) -> Sidecar:
+async def make(wanted: Wanted) -> Sidecar:
     """Buy the video of a job, wait for it and archive it. MAY spend money, once.
 
     The same steps as in generate-avatar, in one task run: the events of task runs are most of what many
     jobs cost Prefect.
     """
-    entry = await submit.fn(job, request, connections)
+    connections = wanted.connections
+    entry = await submit.fn(wanted.job, wanted.request, connections)
     try:
         return await archive.fn(entry, await poll.fn(entry, connections), connections)
     except AvatarError as error:

@@ -12,7 +12,7 @@ from blocks.errors import InvalidRequest
 from blocks.kling.job import Job
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
-from flows.tasks.make import make
+from flows.tasks.make import Wanted, make
 from flows.tasks.manifest import Row
 from flows.tasks.request import Request
 from flows.tasks.results import RowResult, archived, stopped, unfinished
@@ -93,7 +93,7 @@ async def _finish(wanted: _Wanted, connections: Connections) -> RowResult:
     if finished := await connections.archive.find_done(wanted.job.job_id):
         clip = connections.archive.address(finished.clip.key)
         return archived(wanted.row, finished, clip, "archived before")
-    sidecar = await make(wanted.job, wanted.request, connections)
+    sidecar = await make(Wanted(wanted.job, wanted.request, connections))
     return archived(wanted.row, sidecar, connections.archive.address(sidecar.clip.key))
 
 
