@@ -30,11 +30,9 @@ class ReadClient(HttpxAiohttpClient):
     """An httpx client whose connections, also those to proxies, are aiohttp's."""
 
     def _init_transport(
-        self, *args: Any, transport: httpx.AsyncBaseTransport | None = None, **options: Any
+        self, *_: Any, transport: httpx.AsyncBaseTransport | None = None, **options: Any
     ) -> httpx.AsyncBaseTransport:
-        return transport or ReadTransport(*args, **options)
+        return transport or ReadTransport(**options)
 
-    def _init_proxy_transport(
-        self, proxy: httpx.Proxy, *args: Any, **options: Any
-    ) -> httpx.AsyncBaseTransport:
-        return ReadTransport(*args, proxy=proxy, **options)
+    def _init_proxy_transport(self, proxy: httpx.Proxy, *_: Any, **options: Any) -> httpx.AsyncBaseTransport:
+        return ReadTransport(proxy=proxy, **options)

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.bench.processes import Used, run
 from tests.bench.servers import PrefectServer, Sandbox, prefect_server
 
+_SETTLING_SECONDS = 10.0
 _IDLE_SECONDS = 5.0
 
 
@@ -89,6 +90,8 @@ def _measure_with(
     folder: Path,
     later_seconds: float,
 ) -> Measured:
+    # A server that has just started goes on working for a while.
+    time.sleep(_SETTLING_SECONDS)
     before = server.cpu_seconds()
     time.sleep(_IDLE_SECONDS)
     idle = (server.cpu_seconds() - before) / _IDLE_SECONDS
