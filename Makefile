@@ -18,7 +18,7 @@ help:
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make verify an archive against its sidecars: URL=s3://bucket/prefix DEEP=yes REOPEN=yes"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
-	@echo "make bench  what a job costs, beside a hand-written script; then make bench-archive"
+	@echo "make bench  what a job costs, beside scripts written by hand and a naive flow; then make bench-archive"
 	@echo "make bench-archive  clips into a bucket, beside boto3 and plain s3fs: minutes"
 	@echo "make cluster  PostgreSQL, Redis, two API servers, workers, the sandbox, on this machine: WORKERS=4"
 	@echo "make cluster-test  2,000 jobs on it while a worker and an API server are killed"
@@ -60,7 +60,7 @@ chaos: .venv/ready
 	$(BIN)/python -m tests.chaos --jobs $(JOBS) --seed $(SEED) --lookup no
 
 bench: .venv/ready
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(BENCH)
 	$(MAKE) bench-archive
 
 bench-archive: .venv/ready

@@ -96,9 +96,14 @@ class CometAPICredentials(Block):
         default=20, ge=0, description="Seconds after the submit before the first look, at least."
     )
     render_factor: float = Field(
-        default=6, ge=0, description="Seconds the provider usually takes for one second of video."
+        default=6,
+        ge=0,
+        description="Seconds the provider usually takes for one second of video, until the archive knows.",
     )
     poll_seconds: float = Field(default=15, gt=0, description="Seconds between two looks at first.")
+    polls_per_second: float = Field(
+        default=50, gt=0, description="Looks at Kling tasks per second, by all jobs of a run together."
+    )
     deadline_minutes: float = Field(
         default=60, gt=0, description="Minutes after which a job counts as overdue; it stays open."
     )

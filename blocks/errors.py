@@ -104,12 +104,15 @@ class AvatarError(Exception):
         """Whether money was spent: `yes`, `no` or `unknown`."""
         return self.facts.charged or self.charged_by_default
 
-    def about(self, *, job_id: str | None = None, kling_task_id: str | None = None) -> Self:
-        """Return this error with the ids that a higher floor knows."""
+    def about(
+        self, *, job_id: str | None = None, kling_task_id: str | None = None, charged: Charged | None = None
+    ) -> Self:
+        """Return this error with what a higher floor knows: the ids, and whether the job was paid for."""
         self.facts = replace(
             self.facts,
             job_id=job_id or self.facts.job_id,
             kling_task_id=kling_task_id or self.facts.kling_task_id,
+            charged=charged or self.facts.charged,
         )
         self.args = (self.args[0], self.facts, *self.args[2:])
         return self

@@ -25,6 +25,7 @@ from blocks.kling.protocol import (
     read_lookup,
     read_task,
 )
+from blocks.kling.reads import CONNECTIONS, ReadClient
 from blocks.web import is_loopback
 
 BASE_URL = "https://api.cometapi.com"
@@ -97,8 +98,12 @@ class KlingClient:
             verify=verify,
             trust_env=trust_env,
         )
-        self._reads = httpx.AsyncClient(
-            transport=transport, timeout=timeouts.of_read, verify=verify, trust_env=trust_env
+        self._reads = ReadClient(
+            transport=transport,
+            timeout=timeouts.of_read,
+            verify=verify,
+            trust_env=trust_env,
+            limits=CONNECTIONS,
         )
 
     def __repr__(self) -> str:

@@ -29,6 +29,8 @@ from blocks.errors import StorageUnavailable
 from blocks.storage.layout import OPEN_PREFIX, journal_key, open_key, read_open_key
 from blocks.storage.store import Store
 
+_FEW = 4
+
 
 class Step(StrEnum):
     """What an entry of the journal says."""
@@ -216,12 +218,16 @@ class Journal:
 
     async def close(self, job_id: str, up_to: int) -> None:
         """Remove the open marks of `job_id` up to entry `up_to`: nothing is left to collect for them."""
+        for key in await self._marks(job_id, up_to):
+            await self._store.delete(key)
+
+    async def _marks(self, job_id: str, up_to: int) -> list[str]:
+        # A folder is listed whole, so with many open jobs a listing costs more than a few deletions in vain.
+        if up_to <= _FEW:
+            return [open_key(job_id, number) for number in range(1, up_to + 1)]
         prefix = open_key(job_id, 0).removesuffix("0000")
-        marks = [found.key async for found in self._store.find(prefix)]
-        for key in marks:
-            mark = read_open_key(key)
-            if mark and mark[1] <= up_to:
-                await self._store.delete(key)
+        marks = [(found.key, read_open_key(found.key)) async for found in self._store.find(prefix)]
+        return [key for key, mark in marks if mark and mark[1] <= up_to]
 
 
 def new_token() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Literal
 
@@ -108,15 +109,18 @@ class Cost(BaseModel):
     )
 
 
+@cache
+def _our_version() -> str:
+    return version("kling-avatar-flows")
+
+
 class Software(BaseModel):
     """What wrote the sidecar."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(default="kling-avatar-flows", description="Name of the package.")
-    version: str = Field(
-        default_factory=lambda: version("kling-avatar-flows"), description="Version of the package."
-    )
+    version: str = Field(default_factory=_our_version, description="Version of the package.")
 
 
 class Sidecar(BaseModel):

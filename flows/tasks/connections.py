@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 
@@ -13,7 +14,10 @@ from blocks.credentials import CometAPICredentials
 from blocks.errors import AccessRefused, ProviderError, SetupMissing
 from blocks.kling.client import KlingClient
 from blocks.storage.archive import Archive
+from flows.tasks.expected import Expected
 from flows.tasks.in_flight import InFlight
+from flows.tasks.once import Once
+from flows.tasks.pace import Pace
 
 
 class Connections:
@@ -27,6 +31,9 @@ class Connections:
         place: Settings of the archive.
         bodies: How many request bodies (up to 20 MB each) may be in memory at once.
         known: What was learned about this provider, remembered for the run.
+        inputs: What was found out about each image and audio, by parameter and reference.
+        looks: How often Kling tasks are looked at, by all jobs together.
+        expected: When a job is likely to be done.
         in_flight: The Kling tasks that this run has in flight.
     """
 
@@ -45,6 +52,9 @@ class Connections:
         self.place = place
         self.bodies = asyncio.Semaphore(4)
         self.known: dict[str, bool] = {}
+        self.inputs: Once[Any] = Once()
+        self.looks = Pace(credentials.polls_per_second)
+        self.expected = Expected(credentials, archive)
         self.in_flight = InFlight()
         self._key_accepted = False
 
@@ -94,6 +104,7 @@ async def connect(
             yield connections
         finally:
             await connections.in_flight.close()
+            await connections.expected.save()
 
 
 async def find_credentials(credentials: CometAPICredentials | str | None = None) -> CometAPICredentials:

@@ -76,6 +76,11 @@ class InFlight:
         self._until[job_id] = math.inf
         self._keep()
 
+    def over(self, job_id: str) -> None:
+        """Count a job no longer: its Kling task has ended."""
+        self._until.pop(job_id, None)
+        self._changed.set()
+
     async def close(self) -> None:
         """Give the slots back, except for what Kling may still be at work on."""
         if self._keeper:

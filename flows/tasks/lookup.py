@@ -124,7 +124,7 @@ async def can_prove_absence(connections: Connections) -> bool:
 
 
 async def learn_lookup(entry: Entry, connections: Connections) -> None:
-    """See, once per account, whether a task that exists is found by our name for it. Costs nothing."""
+    """See, once per account, whether a task that was read is found by our name for it too. Costs nothing."""
     if connections.credentials.lookup != "probe" or await _remembered(connections) is not None:
         return
     try:

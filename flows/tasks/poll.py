@@ -8,6 +8,7 @@ import time
 
 from prefect import task
 
+from blocks.credentials import CometAPICredentials
 from blocks.errors import (
     AvatarError,
     Facts,
@@ -63,20 +64,23 @@ async def wait_for_task(entry: Entry, connections: Connections) -> KlingTask:
         JobOverdue: Our deadline passed; the job stays open and is finished later.
         AccessRefused: The key may not read it; the job stays open.
     """
-    pauses = _Pauses(entry, connections)
-    await learn_lookup(entry, connections)
+    pauses = _Pauses(entry, connections.credentials, await connections.expected.seconds(entry))
     reported: set[str] = set()
     while True:
         await asyncio.sleep(pauses.following())
+        await connections.looks.turn()
         task = await _look(entry, connections, pauses)
+        if task:
+            await learn_lookup(entry, connections)
         if task and task.status is TaskStatus.FAILED:
             raise await record_failure(entry, task, connections)
         if task and task.status is TaskStatus.SUCCEED:
+            await connections.expected.learn(entry, task)
             return task
         if task and task.provider_status not in reported:
             reported.add(task.provider_status)
             unknown = task.status is TaskStatus.UNKNOWN
-            run_logger().log(30 if unknown else 20, "Kling task %s: %s", task.task_id, task.provider_status)
+            run_logger().log(30 if unknown else 10, "Kling task %s: %s", task.task_id, task.provider_status)
         if pauses.overdue():
             raise JobOverdue(
                 f"The Kling task was not done {connections.credentials.deadline_minutes:g} minutes after it "
@@ -95,7 +99,7 @@ async def _look(entry: Entry, connections: Connections, pauses: _Pauses) -> Klin
         run_logger().warning("Reading the Kling task failed and is repeated: %s", error.message)
         return None
     except AvatarError as error:
-        raise error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id) from None
+        raise error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id, charged="yes") from None
 
 
 async def read_task(entry: Entry, connections: Connections) -> KlingTask:
@@ -134,11 +138,8 @@ async def record_failure(entry: Entry, task: KlingTask, connections: Connections
 class _Pauses:
     """How long to wait before the next look, and whether it has been too long."""
 
-    def __init__(self, entry: Entry, connections: Connections) -> None:
-        credentials = connections.credentials
+    def __init__(self, entry: Entry, credentials: CometAPICredentials, expected: float) -> None:
         waited = max(0.0, (now() - (entry.submitted_at or entry.at)).total_seconds())
-        seconds = (entry.job.get("audio") or {}).get("seconds") or 0.0
-        expected = max(credentials.first_poll_seconds, credentials.render_factor * seconds)
         self._next = max(0.0, expected - waited)
         self._pause = credentials.poll_seconds
         self._deadline = time.monotonic() + max(0.0, credentials.deadline_minutes * 60 - waited)

@@ -10,23 +10,24 @@ from typing import Literal, TypeVar
 
 from blocks.errors import InvalidRequest
 from blocks.kling.job import Job
-from flows.tasks.archive import archive
+from blocks.storage.sidecar import Sidecar
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
+from flows.tasks.make import Wanted, make, make_in_steps
 from flows.tasks.manifest import Row
-from flows.tasks.poll import poll
 from flows.tasks.request import Request
 from flows.tasks.results import RowResult, archived, stopped, unfinished
 from flows.tasks.side_by_side import side_by_side
-from flows.tasks.submit import submit
-from flows.tasks.validate import validate
+from flows.tasks.validate import check_again, validate
 
 OnInvalid = Literal["skip", "stop"]
 
 _Answer = TypeVar("_Answer")
 
 CHECKED_AT_ONCE = 8
-_SPREAD_SECONDS = 0.03
+_SPREAD_SECONDS = 0.01
+# With more rows each job is one task run instead of four: task runs are most of what many jobs cost Prefect.
+_SHOWN_IN_STEPS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ async def run_rows(
     Returns:
         One result for each row, in their order.
     """
-    checked = await side_by_side(partial(_check, connections=connections), rows, CHECKED_AT_ONCE)
+    check, finish = (validate, make_in_steps) if len(rows) <= _SHOWN_IN_STEPS else (check_again, make)
+    checked = await side_by_side(partial(_check, check, connections=connections), rows, CHECKED_AT_ONCE)
     first: dict[str, int] = {}
     for each in checked:
         if isinstance(each, _Wanted):
@@ -61,7 +63,8 @@ async def run_rows(
     wanted = [each for each in checked if isinstance(each, _Wanted) and first[each.job.job_id] == each.row]
     unusable = [each.row for each in checked if isinstance(each, RowResult)]
     connections.in_flight.plan(len(wanted), at_once)
-    work = partial(_leave, unusable=unusable) if unusable and on_invalid == "stop" else _finish
+    stops = unusable and on_invalid == "stop"
+    work = partial(_leave, unusable=unusable) if stops else partial(_finish, finish)
     ended = await side_by_side(
         partial(_attempt, work, connections=connections), wanted, at_once, _SPREAD_SECONDS
     )
@@ -69,12 +72,14 @@ async def run_rows(
     return [each if isinstance(each, RowResult) else _own(each, by_job[each.job.job_id]) for each in checked]
 
 
-async def _check(row: Row, connections: Connections) -> _Wanted | RowResult:
+async def _check(
+    validated: Callable[[Request, Connections], Awaitable[Job]], row: Row, connections: Connections
+) -> _Wanted | RowResult:
     async def check() -> _Wanted:
         if row.request is None:
             raise InvalidRequest(row.faults)
         try:
-            job = await validate(row.request, connections)
+            job = await validated(row.request, connections)
         except InvalidRequest as error:
             raise InvalidRequest((*row.faults, *error.faults)) from None
         if row.faults:
@@ -92,14 +97,14 @@ async def _attempt(
     return await _told(work(wanted, connections), tell)
 
 
-async def _finish(wanted: _Wanted, connections: Connections) -> RowResult:
+async def _finish(
+    finish: Callable[[Wanted], Awaitable[Sidecar]], wanted: _Wanted, connections: Connections
+) -> RowResult:
     async with connections.in_flight.counted(wanted.job.job_id):
         if finished := await connections.archive.find_done(wanted.job.job_id):
             clip = connections.archive.address(finished.clip.key)
             return archived(wanted.row, finished, clip, "archived before")
-        entry = await submit(wanted.job, wanted.request, connections)
-        kling_task = await poll(entry, connections)
-    sidecar = await archive(entry, kling_task, connections)
+        sidecar = await finish(Wanted(wanted.job, wanted.request, connections))
     return archived(wanted.row, sidecar, connections.archive.address(sidecar.clip.key))
 
 

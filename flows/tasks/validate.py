@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect import task
 
-from blocks.errors import Fault, InvalidRequest
+from blocks.errors import Fault, InvalidRequest, SourceUnavailable
 from blocks.kling.job import AudioInput, ImageInput, Job, job_id_of
 from blocks.kling.media import (
     check_audio,
@@ -25,6 +25,8 @@ from flows.tasks.connections import Connections
 from flows.tasks.request import Request
 from flows.tasks.retrying import passes_with_time
 
+_PAUSES = (2.0, 10.0)
+
 
 @task(
     name="validate",
@@ -37,6 +39,16 @@ from flows.tasks.retrying import passes_with_time
 )
 async def validate(request: Request, connections: Connections) -> Job:
     """Check a request against every documented limit before anything is paid for. Costs nothing."""
+    return await check_request(request, connections)
+
+
+async def check_again(request: Request, connections: Connections) -> Job:
+    """Check a request as `validate` does, without a task run; see `check_request`."""
+    for pause in _PAUSES:
+        try:
+            return await check_request(request, connections)
+        except SourceUnavailable:
+            await asyncio.sleep(pause)
     return await check_request(request, connections)
 
 
@@ -55,8 +67,10 @@ async def check_request(request: Request, connections: Connections) -> Job:
         *check_mode(request.mode),
         *_check_take(request.take),
     ]
+    # Once a run for each reference: what is sent is read again and compared with what was checked.
     (image, image_faults), (audio, audio_faults) = await asyncio.gather(
-        _check_image(request.image, connections), _check_audio(request.audio, connections)
+        connections.inputs.get(("image", request.image), _check_image(request.image, connections)),
+        connections.inputs.get(("audio", request.audio), _check_audio(request.audio, connections)),
     )
     faults += [*image_faults, *audio_faults]
     if faults or image is None:

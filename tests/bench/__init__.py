@@ -1,1 +1,1 @@
-"""What a job costs beside a hand-written script; `make bench`."""
+"""What a job costs beside scripts that people write by hand; `make bench`."""

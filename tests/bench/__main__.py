@@ -1,73 +1,64 @@
-"""Side by side in one run: this project's four steps and a hand-written script, against the sandbox.
+"""Side by side in one run: this project, two scripts and a naive flow, against the sandbox.
 
-Usage: `python -m tests.bench [JOBS]` (default 20). Prints a table and, as its last line, a JSON object.
+Usage: `python -m tests.bench --help`. Prints a table and, as its last line, a JSON object.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict
 
-import httpx
-
-CONTENDERS = {"bare script": "tests.bench.bare", "this project": "tests.bench.steps"}
-
-
-def measure(module: str, url: str, jobs: int) -> dict[str, float]:
-    """Run one contender as a process of its own and return what it cost per job."""
-    with tempfile.TemporaryDirectory() as folder:
-        before = httpx.get(f"{url}/sandbox/requests", timeout=30, trust_env=False).json()
-        command = [sys.executable, "-m", module, url, folder, str(jobs)]
-        started = time.monotonic()
-        process = subprocess.Popen(command)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{module} failed")
-        after = httpx.get(f"{url}/sandbox/requests", timeout=30, trust_env=False).json()
-        clips = len(list(Path(folder).rglob("*.mp4")))
-    if clips != jobs:
-        raise SystemExit(f"{module} made {clips} clips of {jobs}")
-    return {
-        "wall_seconds": round(time.monotonic() - started, 2),
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 2),
-        "peak_rss_mib": round(used.ru_maxrss / 1024, 1),
-        "requests_per_job": round((_count(after) - _count(before)) / max(jobs, 1), 2),
-    }
-
-
-def _count(requests: Any) -> int:
-    return len(requests["requests"] if isinstance(requests, dict) else requests)
+from tests.bench.costs import Cost, comparison, cost, headings, line
+from tests.bench.measuring import CONTENDERS, Contender, measure
+from tests.bench.servers import Sandbox, sandbox
 
 
 def main() -> None:
-    """Measure both at no job and at all jobs: the difference is what the jobs cost, without the imports."""
-    jobs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    options = ["--port", "0", "--json", "--fast-clip", "--render-seconds", "3"]
-    command = [sys.executable, "-m", "blocks.sandbox", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sandbox:
-        try:
-            url = json.loads(sandbox.stdout.readline() if sandbox.stdout else "{}")["url"]
-            found = {name: _per_job(module, url, jobs) for name, module in CONTENDERS.items()}
-        finally:
-            sandbox.terminate()
-    for name, row in found.items():
-        sys.stdout.write(f"{name:>14}  {json.dumps(row)}\n")
-    bare, ours = (found[name]["cpu_ms_per_job"] for name in CONTENDERS)
-    ratio = round(ours / max(bare, 0.1), 2)
-    sys.stdout.write(json.dumps({"jobs": jobs, "cpu_ratio_to_bare": ratio, **found}) + "\n")
+    """Measure every contender with no job and with each number of jobs, one after another."""
+    options = _options()
+    _say(headings())
+    found: dict[str, list[Cost]] = {}
+    with sandbox(options.provider_seconds) as provider:
+        for name in options.only or list(CONTENDERS):
+            found[name] = _measure_all(CONTENDERS[name], provider, options)
+    ratios = comparison(found)
+    for name, ratio in ratios.items():
+        _say(f"{name}: {ratio}")
+    shown = {name: [asdict(each) for each in costs] for name, costs in found.items()}
+    settings = {"database": options.database, "provider_seconds": options.provider_seconds}
+    _say(json.dumps({**settings, "costs": shown, "ratios": ratios}))
 
 
-def _per_job(module: str, url: str, jobs: int) -> dict[str, float]:
-    idle, busy = measure(module, url, 0), measure(module, url, jobs)
-    per_job = (busy["cpu_seconds"] - idle["cpu_seconds"]) / jobs * 1000
-    return busy | {"cpu_ms_per_job": round(per_job, 1)}
+def _measure_all(contender: Contender, provider: Sandbox, options: argparse.Namespace) -> list[Cost]:
+    rest = options.database, options.later_seconds
+    idle = measure(contender, provider, 0, *rest)
+    costs = []
+    for jobs in options.jobs:
+        busy = measure(contender, provider, jobs, *rest)
+        costs.append(cost(idle, busy, jobs, options.provider_seconds))
+        _say(line(contender.name, costs[-1]))
+    return costs
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--jobs", type=_numbers, default=[10, 100, 1000], help="such as 10,100,1000")
+    parser.add_argument("--only", action="append", choices=list(CONTENDERS), help="can be repeated")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--provider-seconds", type=float, default=10.0, help="time of a Kling task")
+    parser.add_argument("--later-seconds", type=float, default=60.0, help="until Prefect's records are read")
+    return parser.parse_args()
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

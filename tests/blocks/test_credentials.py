@@ -41,6 +41,7 @@ CHANGED: dict[str, Any] = {
     "first_poll_seconds": 7.5,
     "render_factor": 8.5,
     "poll_seconds": 9.5,
+    "polls_per_second": 11.5,
     "deadline_minutes": 10.5,
     "max_audio_seconds": 300.0,
     "usd_per_second_std": Decimal("0.07"),

@@ -13,7 +13,7 @@ from blocks import AvatarArchive, CometAPICredentials
 from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
 from flows.avatar import generate_avatar
-from flows.tasks import archive, lookup, poll, purchase, record, submit, validate
+from flows.tasks import archive, lookup, make, poll, purchase, record, submit, validate
 from tests.flows.story import Ask
 
 SAMPLES = Path(__file__).parents[2] / "blocks/sandbox/samples"
@@ -29,13 +29,14 @@ def impatient() -> Iterator[None]:
     """Shorten every wait that nobody can configure; what is waited for stays the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive, "_PAUSES", (0.0, 0.02, 0.05, 0.1))
+        patch.setattr(validate, "_PAUSES", (0.02, 0.05))
         patch.setattr(record, "_PAUSES", (0.0, 0.02, 0.05))
         patch.setattr(submit, "_LONGEST_PAUSE", 0.1)
         patch.setattr(submit, "_LOOK_AGAIN", 0.1)
         patch.setattr(lookup, "_FIRST_PAUSE", 0.1)
         patch.setattr(lookup, "CLAIM_SECONDS", 1.0)
         patch.setattr(purchase, "CLAIM_SECONDS", 1.0)
-        for task in (archive.archive, poll.poll, validate.validate):
+        for task in (archive.archive, make.make, poll.poll, validate.validate):
             patch.setattr(task, "retry_delay_seconds", 0.05)
         patience = Delivery.__init__.__kwdefaults__ or {}
         patch.setitem(patience, "pause_seconds", 0.02)

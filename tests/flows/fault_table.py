@@ -237,7 +237,7 @@ _LASTING = [
     )
     for name, finish in _OVERDUE.items()
 ] + [
-    Case("429-1102", _stopped(AccountExhausted, "unknown"), endpoint="query"),
+    Case("429-1102", _stopped(AccountExhausted, "yes"), endpoint="query"),
     Case("succeed-without-url", _stopped(ClipUnavailable, "yes"), finish="reconcile"),
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from prefect.client.schemas.objects import State
+from prefect.events.worker import EventsWorker
 
 from blocks import AvatarArchive, CometAPICredentials
 from blocks.errors import InvalidRequest
@@ -16,12 +17,12 @@ from blocks.kling.models import KlingTask
 from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.journal import Entry
 from flows.batch import generate_avatars, main
-from flows.tasks import rows
+from flows.tasks import poll, rows
 from flows.tasks.batch import Batch
 from flows.tasks.connections import Connections
-from flows.tasks.poll import poll
 from flows.tasks.results import SHOWN_ROWS, NotAllArchived, RowResult, table
 from tests.flows.desk import bought, newest_table, put_text, results_beside, write_manifest
+from tests.flows.story import drained
 
 
 @pytest.fixture(autouse=True)
@@ -209,6 +210,27 @@ async def test_never_more_jobs_in_flight_than_asked_for(
     assert bought(sandbox) == (4, 4)
 
 
+@pytest.mark.parametrize(("shown_in_steps", "task_runs"), [(50, 8), (1, 2)])
+async def test_a_failure_after_the_purchase_is_tried_again_and_nothing_is_bought_again(
+    shown_in_steps: int,
+    task_runs: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    sandbox: RunningSandbox,
+    credentials: CometAPICredentials,
+    archive_block: AvatarArchive,
+    asserting_events_worker: EventsWorker,
+) -> None:
+    monkeypatch.setattr(rows, "_SHOWN_IN_STEPS", shown_in_steps)
+    manifest = write_manifest(tmp_path / "in", "kim.png,kim.mp3,[fault:dead-link:6]", "kim.png,kim.mp3,two")
+    assert (await ran(manifest, credentials, archive_block)).name == "AllArchived"
+    assert bought(sandbox) == (2, 2)
+    events = [event.event for event in await drained(asserting_events_worker)]
+    assert events.count("prefect.task-run.AwaitingRetry") == 1
+    assert events.count("prefect.task-run.Completed") == task_runs
+    assert events.count("prefect.task-run.Pending") == task_runs
+
+
 @pytest.mark.parametrize("error", [RuntimeError("https://example.com/?secret"), asyncio.CancelledError()])
 async def test_an_unexpected_error_of_a_row_stops_no_other_and_is_not_quoted(
     tmp_path: Path,
@@ -220,9 +242,10 @@ async def test_an_unexpected_error_of_a_row_stops_no_other_and_is_not_quoted(
     async def fails_for_one(entry: Entry, connections: Connections) -> KlingTask:
         if entry.job["prompt"] == "bad":
             raise error
-        return await poll(entry, connections)
+        return await wait_for_task(entry, connections)
 
-    monkeypatch.setattr(rows, "poll", fails_for_one)
+    wait_for_task = poll.wait_for_task
+    monkeypatch.setattr(poll, "wait_for_task", fails_for_one)
     manifest = write_manifest(tmp_path / "in", "kim.png,kim.mp3,bad", "kim.png,kim.mp3,good")
     bad, good = await results_of(await ran(manifest, credentials, archive_block, at_once=1))
     assert (bad.state, bad.charged, good.state) == ("error", "unknown", "archived")

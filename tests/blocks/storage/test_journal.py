@@ -102,6 +102,14 @@ async def test_closing_removes_the_marks_up_to_an_entry_and_no_later_one(journal
     assert [mark[:2] async for mark in journal.open_marks()] == [(JOB, second.number)]
 
 
+async def test_closing_a_long_journal_removes_its_marks_alone(journal: Journal, store: LocalStore) -> None:
+    wanted = [open_key(JOB, number) for number in (1, 3, 6, 9)]
+    for key in (*wanted, open_key("cd" * 32, 6)):
+        await store.replace(key, b"")
+    await journal.close(JOB, 6)
+    assert [mark[:2] async for mark in journal.open_marks()] == [(JOB, 9), ("cd" * 32, 6)]
+
+
 async def test_an_unreadable_entry_stops_everything(journal: Journal, store: LocalStore) -> None:
     """Guessing what a damaged journal said could buy a video twice."""
     await store.create(journal_key(JOB, 1), b'{"step": "intent"')
