@@ -14,7 +14,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=main.__doc__)
     parser.add_argument("--workers", default=4, type=int, help="how many process workers")
     workers = parser.parse_args().workers
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with cluster({}, []) as running:
             for number in range(1, workers + 1):

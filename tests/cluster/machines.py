@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -171,6 +172,9 @@ def server_settings(database: str, redis_host: str, redis_port: int, url: str) -
 @contextmanager
 def cluster(settings: Mapping[str, str], sandbox_options: list[str]) -> Iterator[Cluster]:
     """Run a cluster while the block lasts; its folder goes with it unless something raises."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        # A shell starts what it puts into the background with Ctrl-C ignored.
+        signal.signal(each, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="kling-avatar-cluster-"))
     folder.chmod(0o755)
     say(f"logs and data: {folder}")

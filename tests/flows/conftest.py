@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.testing.fixtures import asserting_events_worker  # noqa: F401 # a fixture
 
 from blocks import AvatarArchive, CometAPICredentials
@@ -14,6 +16,7 @@ from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
 from flows.avatar import generate_avatar
 from flows.tasks import archive, lookup, make, poll, purchase, record, submit, validate
+from flows.tasks.slots import IN_FLIGHT
 from tests.flows.story import Ask
 
 SAMPLES = Path(__file__).parents[2] / "blocks/sandbox/samples"
@@ -81,6 +84,16 @@ def impatient_credentials(base_url: str) -> CometAPICredentials:
 @pytest.fixture
 def archive_block(tmp_path: Path) -> AvatarArchive:
     return AvatarArchive(url=str(tmp_path / "archive"))
+
+
+@pytest.fixture
+async def limited() -> AsyncIterator[None]:
+    """Create the limit on Kling tasks in flight, which a deployed run is not made without."""
+    async with get_client() as client:
+        wanted = GlobalConcurrencyLimitCreate(name=IN_FLIGHT, limit=100)
+        await client.create_global_concurrency_limit(wanted)
+        yield
+        await client.delete_global_concurrency_limit_by_name(IN_FLIGHT)
 
 
 @pytest.fixture

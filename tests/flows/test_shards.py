@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.flow_engine import run_flow_async
@@ -22,7 +21,6 @@ from flows.shard import avatars_shard
 from flows.tasks import shard_runs
 from flows.tasks.batch import Batch
 from flows.tasks.shards import cut_rows
-from flows.tasks.slots import IN_FLIGHT
 from tests.flows.desk import bought, results_beside, write_manifest
 
 ROWS = ("kim.png,kim.mp3,one", "kim.png,kim.mp3,two", "no.png,kim.mp3,three", "kim.png,kim.mp3,one")
@@ -50,14 +48,11 @@ async def saved(credentials: CometAPICredentials, archive_block: AvatarArchive) 
 
 
 @pytest.fixture
-async def deployed(client: PrefectClient) -> AsyncIterator[None]:
-    """Deploy shards, and create the limit that a deployed run counts on."""
-    await client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=IN_FLIGHT, limit=5))
+async def deployed(client: PrefectClient, limited: None) -> AsyncIterator[None]:
     flow_id = await client.create_flow(avatars_shard)
     deployment_id = await client.create_deployment(flow_id, "avatars-shard")
     yield
     await client.delete_deployment(deployment_id)
-    await client.delete_global_concurrency_limit_by_name(IN_FLIGHT)
 
 
 async def take_run(client: PrefectClient) -> FlowRun:

@@ -72,6 +72,7 @@ async def run(
     archive_block: AvatarArchive,
     face: str,
     voice: str,
+    limited: None,
 ) -> AsyncIterator[Deployed]:
     sandbox.set(fast_clip=True)
     unsure = credentials.model_copy(update={"lookup": "no"})
