@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test test-deploy lint chaos bench clean
+.PHONY: help demo deploy test test-deploy callback-test lint chaos bench clean
 JOBS ?= 200
 SEED ?= 1
 
@@ -11,6 +11,7 @@ help:
 	@echo "make demo   one video on the sandbox: no key, no money, under a minute"
 	@echo "make test   lint, types, import floors, tests"
 	@echo "make test-deploy  deployments on a real server with real workers: minutes"
+	@echo "make callback-test  waiting without a worker, at length and under load: JOBS=200, half an hour"
 	@echo "make lint   lint, types, import floors"
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make chaos  kill workers at every boundary: JOBS=200 SEED=1"
@@ -27,10 +28,13 @@ demo: .venv/ready
 	$(BIN)/python -m blocks.sandbox.demo
 
 test: lint
-	$(BIN)/pytest --ignore=tests/deploy
+	$(BIN)/pytest --ignore=tests/deploy --ignore=tests/callback
 
 test-deploy: .venv/ready
 	$(BIN)/pytest tests/deploy
+
+callback-test: .venv/ready
+	JOBS=$(JOBS) $(BIN)/pytest -n 0 -s tests/callback
 
 lint: .venv/ready
 	$(BIN)/ruff check .

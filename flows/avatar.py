@@ -19,6 +19,7 @@ from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
+from flows.tasks.suspend import may_suspend, wait_suspended
 from flows.tasks.validate import validate
 
 
@@ -58,6 +59,10 @@ async def generate_avatar(
     rights: Annotated[
         OptionalText, shown_optional("Rights", "Note on the consent for face and voice, kept in the sidecar.")
     ] = None,
+    wait: Annotated[
+        Literal["poll", "callback"],
+        shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
+    ] = "poll",
     credentials: Credentials = None,
     store: Store = None,
 ) -> Sidecar:
@@ -83,8 +88,9 @@ async def generate_avatar(
         job = await validate(request, connections)
         if finished := await connections.archive.find_done(job.job_id):
             return already_archived(finished)
+        suspends = wait == "callback" and await may_suspend(job, connections)
         entry = await submit_or_ask(job, request, connections)
-        kling_task = await poll(entry, connections)
+        kling_task = await (wait_suspended if suspends else poll)(entry, connections)
         return await archive(entry, kling_task, connections)
 
 

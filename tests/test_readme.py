@@ -36,7 +36,7 @@ NEEDS_A_JOB = {
     '.venv/bin/python -m flows.decide --job-id … --choice "post again"',
     '.venv/bin/python -m flows.decide --job-id … --choice "give up"',
 }
-# By tests/deploy, tests/chaos and tests/flows, which give them their own servers and files.
+# By tests/deploy, tests/callback, tests/chaos and tests/flows, which give them their own servers and files.
 RUN_BY_OTHERS = {
     "make test",
     "make chaos JOBS=200 SEED=1",
@@ -48,6 +48,12 @@ RUN_BY_OTHERS = {
     "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3",
     ".venv/bin/python -m flows.batch manifest.csv",
     ".venv/bin/python -m flows.inbox inbox",
+    "make callback-test",
+    "export COMETAPI_CALLBACK_URL=https://your-host/kling",
+    "export COMETAPI_CALLBACK_SECRET=…",
+    ".venv/bin/python -m uvicorn flows.callback:app --port 8790",
+    ".venv/bin/prefect deployment run generate-avatar/generate-avatar "
+    "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3 -p wait=callback",
 }
 
 

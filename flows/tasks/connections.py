@@ -14,6 +14,9 @@ from blocks.errors import AccessRefused, ProviderError, SetupMissing
 from blocks.kling.client import KlingClient
 from blocks.storage.archive import Archive
 
+KEY_ACCEPTED = "key accepted"
+"""What `Connections.known` says when another run of this account has just seen that the key is taken."""
+
 
 class Connections:
     """Everything outside that a job touches, opened once for a run and shared by its tasks.
@@ -54,7 +57,7 @@ class Connections:
         Raises:
             AccessRefused: The provider does not take the key (HTTP 401); nothing was sent.
         """
-        if self._key_accepted:
+        if self._key_accepted or self.known.get(KEY_ACCEPTED):
             return
         try:
             await self.client.find(external_task_id)
