@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy test test-deploy lint verify chaos bench bench-archive integration cluster cluster-test cluster-packages clean
+.PHONY: help demo deploy test test-deploy callback-test lint verify chaos bench bench-archive integration cluster cluster-test cluster-packages clean
 WORKERS ?= 4
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 JOBS ?= 200
@@ -14,6 +14,7 @@ help:
 	@echo "make test   lint, types, import floors, tests"
 	@echo "make test-deploy  deployments on a real server with real workers: minutes"
 	@echo "make integration  the archive against Ceph's S3 server, which is installed if it can be"
+	@echo "make callback-test  waiting without a worker, at length and under load: JOBS=200, half an hour"
 	@echo "make lint   lint, types, import floors"
 	@echo "make deploy blocks, work pool, deployments and automations on the server at PREFECT_API_URL"
 	@echo "make verify an archive against its sidecars: URL=s3://bucket/prefix DEEP=yes REOPEN=yes"
@@ -34,7 +35,7 @@ demo: .venv/ready
 	$(BIN)/python -m blocks.sandbox.demo
 
 test: lint
-	$(BIN)/pytest --ignore=tests/deploy --ignore=tests/integration
+	$(BIN)/pytest --ignore=tests/deploy --ignore=tests/integration --ignore=tests/callback
 
 test-deploy: .venv/ready
 	$(BIN)/pytest tests/deploy
@@ -42,6 +43,9 @@ test-deploy: .venv/ready
 integration: .venv/ready
 	$(BIN)/python -m tests.integration
 	$(BIN)/pytest --numprocesses=0 tests/integration
+
+callback-test: .venv/ready
+	JOBS=$(JOBS) $(BIN)/pytest -n 0 -s tests/callback
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from hashlib import sha256
 from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
 import httpx
 from prefect.blocks.core import Block
-from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from blocks.errors import SetupMissing
+from blocks.kling.callback import SECRET_MIN_CHARACTERS, is_signing_secret, token_of
 from blocks.kling.client import KlingClient, Timeouts
 from blocks.kling.media import MediaLimits
 from blocks.web import guarded_client, is_loopback
@@ -120,11 +122,49 @@ class CometAPICredentials(Block):
         default_factory=list,
         description="Private hosts that may deliver videos, such as 127.0.0.1:8788.",
     )
+    callback_secret: SecretStr = Field(
+        default=SecretStr(""),
+        title="Callback secret",
+        description="At least 32 random characters; makes the addresses of callbacks unguessable.",
+    )
+    callback_url: str = Field(
+        default="",
+        title="Callback URL",
+        description="Where the provider reaches the callback receiver. Empty: no callbacks are asked for.",
+    )
+    signing_secret: SecretStr = Field(
+        default=SecretStr(""),
+        title="Signing secret",
+        description="whsec_… from Kling's console: the receiver then takes signed callbacks only.",
+    )
 
     @field_validator("namespace")
     @classmethod
     def _is_a_uuid(cls, value: str) -> str:
         return str(uuid.UUID(value)) if value else value
+
+    @field_validator("callback_url")
+    @classmethod
+    def _goes_with_a_secret(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        address = urlsplit(value)
+        known = value.isprintable() and address.hostname
+        if not known or not (address.scheme == "https" or is_loopback(value)):
+            raise ValueError("it is an https address; http is for this machine only")
+        if address.query or address.fragment or "@" in address.netloc:
+            raise ValueError("it has no query, no fragment and no user")
+        secret = info.data.get("callback_secret", SecretStr(""))
+        if len(secret.get_secret_value()) < SECRET_MIN_CHARACTERS:
+            raise ValueError(f"it needs a callback secret of at least {SECRET_MIN_CHARACTERS} characters")
+        return value.rstrip("/")
+
+    @field_validator("signing_secret")
+    @classmethod
+    def _looks_like_one_of_kling(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not is_signing_secret(value.get_secret_value()):
+            raise ValueError("it is whsec_ followed by base64")
+        return value
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> CometAPICredentials | None:
@@ -157,6 +197,12 @@ class CometAPICredentials(Block):
                 f"These environment variables have values that cannot be used: {wrong}",
                 next_step="Correct them; the fields of the CometAPI Credentials block say what they take.",
             ) from None
+
+    def callback_url_of(self, job_id: str) -> str | None:
+        """Return the secret address at which the provider calls about a job, or `None`: it is not to call."""
+        if not self.callback_url:
+            return None
+        return f"{self.callback_url}/{token_of(job_id, self.callback_secret.get_secret_value())}"
 
     @property
     def task_namespace(self) -> str:

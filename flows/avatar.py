@@ -20,6 +20,7 @@ from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_opti
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.shown_clip import show_clip
+from flows.tasks.suspend import may_suspend, wait_suspended
 from flows.tasks.validate import validate
 
 
@@ -59,6 +60,10 @@ async def generate_avatar(
     rights: Annotated[
         OptionalText, shown_optional("Rights", "Note on the consent for face and voice, kept in the sidecar.")
     ] = None,
+    wait: Annotated[
+        Literal["poll", "callback"],
+        shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
+    ] = "poll",
     credentials: Credentials = None,
     store: Store = None,
 ) -> Sidecar:
@@ -85,9 +90,10 @@ async def generate_avatar(
         if finished := await connections.archive.find_done(job.job_id):
             await show_clip(finished, connections)
             return already_archived(finished)
+        suspends = wait == "callback" and await may_suspend(job, connections)
         async with connections.in_flight.counted(job.job_id):
             entry = await submit_or_ask(job, request, connections)
-            kling_task = await poll(entry, connections)
+            kling_task = await (wait_suspended if suspends else poll)(entry, connections)
         sidecar = await archive(entry, kling_task, connections)
         await show_clip(sidecar, connections)
         return sidecar

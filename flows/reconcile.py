@@ -15,6 +15,7 @@ from blocks.storage.schema import publish_schema
 from flows.tasks.collect import Report, collect_job
 from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.resume import resume_settled
 
 
 @flow(name="reconcile-jobs")
@@ -30,6 +31,7 @@ async def reconcile_jobs(
 ) -> list[Report]:
     """Look once at every open job, archive what is finished, and say what is overdue, failed or undecided.
 
+    Runs that are suspended until the provider calls are resumed when their wait is over and nobody called.
     Never buys anything. Its cost grows with the open jobs, not with the archive. It is safe beside running
     jobs and beside itself; run it on a schedule.
 
@@ -38,12 +40,12 @@ async def reconcile_jobs(
     """
     async with connect(credentials, store) as connections:
         reports = await _collect_all(connections, at_once)
+        resumed = await resume_settled({report.job_id: report.state for report in reports}, connections)
         swept = await connections.archive.store.sweep(sweep_hours * 3600)
         await publish_schema(connections.archive.store)
-    await acreate_table_artifact(
-        key="reconcile-jobs", table=_table(reports), description=_summary(reports, swept)
-    )
-    return Completed(message=_summary(reports, swept), data=reports)  # type: ignore[return-value]  # Prefect unwraps a returned state
+    summary = _summary(reports, swept, resumed)
+    await acreate_table_artifact(key="reconcile-jobs", table=_table(reports), description=summary)
+    return Completed(message=summary, data=reports)  # type: ignore[return-value]  # Prefect unwraps a returned state
 
 
 async def _collect_all(connections: Connections, at_once: int) -> list[Report]:
@@ -70,12 +72,14 @@ def _table(reports: list[Report]) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(reports: list[Report], swept: list[str]) -> str:
+def _summary(reports: list[Report], swept: list[str], resumed: list[str]) -> str:
     counted: dict[str, int] = {}
     for report in reports:
         counted[report.state] = counted.get(report.state, 0) + 1
     found = ", ".join(f"{count} {state}" for state, count in sorted(counted.items())) or "none"
-    return f"Open jobs: {found}; abandoned uploads removed: {len(swept)}"
+    return (
+        f"Open jobs: {found}; suspended runs resumed: {len(resumed)}; abandoned uploads removed: {len(swept)}"
+    )
 
 
 def main() -> None:

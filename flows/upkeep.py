@@ -50,7 +50,7 @@ async def retry_crashed(
             return _end(Completed(message=f"{run.name} is {run.state_name} by now and was left alone"))
         await _close_task_runs(client, run)
         if waiting := _was_waiting(states):
-            return _end(await _set(client, run, waiting, f"waits for a person again: {waiting.name}"))
+            return _end(await _set(client, run, waiting, f"waits again: {waiting.name}"))
         if restarts >= attempts:
             return _end(_leave(run, restarts))
         which = f"{restarts + 1} of {attempts}"
@@ -77,7 +77,7 @@ def _is_restart(state: State) -> bool:
 
 
 def _was_waiting(states: list[State]) -> State | None:
-    """Return the state of a run that waited for a person when a late heartbeat made it look lost."""
+    """Return the state of a run that was suspended when a late heartbeat made it look lost."""
     earlier = [state for state in states if not state.is_crashed()]
     return earlier[-1] if earlier and earlier[-1].is_paused() else None
 

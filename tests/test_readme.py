@@ -37,7 +37,7 @@ NEEDS_A_JOB = {
     '.venv/bin/python -m flows.decide --job-id … --choice "post again"',
     '.venv/bin/python -m flows.decide --job-id … --choice "give up"',
 }
-# By tests/deploy, tests/chaos, tests/cluster and tests/flows, which give them their own servers and files.
+# By tests/callback, tests/chaos, tests/cluster, tests/deploy and tests/flows, with servers and files of their own.
 RUN_BY_OTHERS = {
     "make test",
     "make chaos JOBS=200 SEED=1",
@@ -57,6 +57,12 @@ RUN_BY_OTHERS = {
     "docker compose -f flows/deploy/cluster/compose.yaml run --rm deploy",
     ".venv/bin/prefect work-pool create kling-avatar --type kubernetes "
     "--base-job-template flows/deploy/cluster/kubernetes-work-pool.json",
+    "make callback-test",
+    "export COMETAPI_CALLBACK_URL=https://your-host/kling",
+    "export COMETAPI_CALLBACK_SECRET=…",
+    ".venv/bin/python -m uvicorn flows.callback:app --port 8790",
+    ".venv/bin/prefect deployment run generate-avatar/generate-avatar "
+    "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3 -p wait=callback",
 }
 
 

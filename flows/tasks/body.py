@@ -32,6 +32,7 @@ async def build_request(
         audio_id=job.audio_id,
         prompt=job.prompt,
         mode=job.mode,
+        callback_url=connections.credentials.callback_url_of(job.job_id),
         external_task_id=external_task_id,
     )
 

@@ -19,6 +19,9 @@ from flows.tasks.in_flight import InFlight
 from flows.tasks.once import Once
 from flows.tasks.pace import Pace
 
+KEY_ACCEPTED = "key accepted"
+"""What `Connections.known` says when another run of this account has just seen that the key is taken."""
+
 
 class Connections:
     """Everything outside that a job touches, opened once for a run and shared by its tasks.
@@ -67,7 +70,7 @@ class Connections:
         Raises:
             AccessRefused: The provider does not take the key (HTTP 401); nothing was sent.
         """
-        if self._key_accepted:
+        if self._key_accepted or self.known.get(KEY_ACCEPTED):
             return
         try:
             await self.client.find(external_task_id)

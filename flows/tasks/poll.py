@@ -82,11 +82,7 @@ async def wait_for_task(entry: Entry, connections: Connections) -> KlingTask:
             unknown = task.status is TaskStatus.UNKNOWN
             run_logger().log(30 if unknown else 10, "Kling task %s: %s", task.task_id, task.provider_status)
         if pauses.overdue():
-            raise JobOverdue(
-                f"The Kling task was not done {connections.credentials.deadline_minutes:g} minutes after it "
-                "was submitted",
-                Facts(job_id=entry.job_id, kling_task_id=entry.kling_task_id),
-            )
+            raise overdue(entry, connections)
 
 
 async def _look(entry: Entry, connections: Connections, pauses: _Pauses) -> KlingTask | None:
@@ -133,6 +129,15 @@ async def record_failure(entry: Entry, task: KlingTask, connections: Connections
         "Run it again: this reason passes with waiting, and it is posted anew." if task.is_curable else None
     )
     return TaskFailed(f"Kling failed the task: {outcome.message}", facts, again)
+
+
+def overdue(entry: Entry, connections: Connections) -> JobOverdue:
+    """Return the error that says that our deadline passed; the job stays open."""
+    return JobOverdue(
+        f"The Kling task was not done {connections.credentials.deadline_minutes:g} minutes after it "
+        "was submitted",
+        Facts(job_id=entry.job_id, kling_task_id=entry.kling_task_id),
+    )
 
 
 class _Pauses:

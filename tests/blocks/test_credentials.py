@@ -47,6 +47,9 @@ CHANGED: dict[str, Any] = {
     "usd_per_second_std": Decimal("0.07"),
     "usd_per_second_pro": Decimal("0.14"),
     "delivery_hosts": ["127.0.0.1:8788", "media.lan"],
+    "callback_secret": "a secret of more than thirty-two characters",
+    "callback_url": "https://bell.example.org/kling",
+    "signing_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 }
 
 
@@ -136,6 +139,8 @@ def test_without_a_key_the_environment_has_no_credentials(environment: dict[str,
         ("COMETAPI_CREATE_SECONDS", "0"),
         ("COMETAPI_MAX_AUDIO_SECONDS", "301"),
         ("COMETAPI_USD_PER_SECOND_PRO", "-1"),
+        ("COMETAPI_SIGNING_SECRET", "whsec_"),
+        ("COMETAPI_CALLBACK_URL", "https://bell.example.org/kling"),
     ],
 )
 def test_a_wrong_variable_is_named_without_its_value(name: str, value: str) -> None:
@@ -147,6 +152,36 @@ def test_a_wrong_variable_is_named_without_its_value(name: str, value: str) -> N
     assert "never" not in str(missing.value)
     assert KEY not in str(missing.value)
     assert missing.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://bell.example.org",
+        "https://",
+        "https://bell.example.org/?a=b",
+        "https://bell.example.org/#a",
+        "https://me:you@bell.example.org",
+        "https://bell.example.org/a\nb",
+        "bell.example.org",
+    ],
+)
+def test_an_address_that_the_provider_cannot_call_safely_is_refused(url: str) -> None:
+    fields: dict[str, Any] = {"callback_secret": "s" * 32, "callback_url": url}
+    with pytest.raises(ValidationError, match="callback_url"):
+        CometAPICredentials(api_key=KEY, **fields)
+
+
+def test_each_job_has_an_address_of_its_own_only_where_callbacks_are_set_up() -> None:
+    jobs = ["ab" * 32, "cd" * 32]
+    assert CometAPICredentials(api_key=KEY).callback_url_of(jobs[0]) is None
+    block = CometAPICredentials(
+        api_key=KEY, callback_secret="s" * 32, callback_url="http://127.0.0.1:8790/kling/"
+    )
+    urls = {block.callback_url_of(job) or "" for job in jobs}
+    assert len(urls) == 2
+    assert {url.rpartition("/")[0] for url in urls} == {"http://127.0.0.1:8790/kling"}
+    assert "ssss" not in f"{block!r}{urls}"
 
 
 def test_what_no_field_takes_is_refused_when_the_block_is_made() -> None:
@@ -291,4 +326,4 @@ def test_prefect_finds_the_types_wherever_the_project_is_installed() -> None:
     types = vars(collection.load())
     assert {name for name in types["__all__"] if issubclass(types[name], Block)} == set(types["__all__"])
     schema = json.dumps(CometAPICredentials.model_json_schema())
-    assert '"secret_fields": ["api_key"]' in schema
+    assert '"secret_fields": ["api_key", "callback_secret", "signing_secret"]' in schema

@@ -1,0 +1,99 @@
+"""Going on with runs that wait without a worker: who waits for which job, and how it is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import SetStateStatus
+
+from flows.tasks.connections import Connections
+from flows.tasks.logs import run_logger
+
+WAIT_KEY = "kling-task-"
+"""How the key of a suspension begins that waits for a Kling task, not for a person."""
+
+_TAG = "kling-job:"
+_MAY_SUSPEND = [
+    StateType.SCHEDULED,
+    StateType.PENDING,
+    StateType.RUNNING,
+    StateType.PAUSED,
+    StateType.CRASHED,
+]
+_PAGE = 200
+_GOES_ON = {"running", "submitting"}
+
+
+def tag_of(job_id: str) -> str:
+    """Return the tag by which the runs are found that wait for a job."""
+    return f"{_TAG}{job_id}"
+
+
+async def resume_waiting(job_id: str, client: PrefectClient) -> bool:
+    """Resume every run that waits for the Kling task of a job. A run that waits for a person is left alone.
+
+    Returns:
+        Whether that is all; otherwise a run has not suspended yet, or was refused, and it is to be tried
+        again a little later.
+    """
+    tagged = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[tag_of(job_id)]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_MAY_SUSPEND)),
+    )
+    runs = await client.read_flow_runs(flow_run_filter=tagged, limit=_PAGE)
+    return all([await _resume(run, client) for run in runs])
+
+
+async def resume_settled(states: Mapping[str, str], connections: Connections) -> list[str]:
+    """Resume the runs whose wait is over although nobody called: done, failed or overdue.
+
+    Args:
+        states: What reconcile found, for each open job; a job of this archive that is not there has ended.
+        connections: Says which jobs are of this archive; runs of others are left alone.
+
+    Returns:
+        The names of the runs.
+    """
+    resumed = []
+    async with get_client() as client:
+        for run in await _all_waiting(client):
+            job_id = next((tag.removeprefix(_TAG) for tag in run.tags if tag.startswith(_TAG)), "")
+            known = job_id in states or await connections.archive.journal.last(job_id)
+            if known and states.get(job_id) not in _GOES_ON and await _resume(run, client):
+                resumed.append(run.name)
+    return resumed
+
+
+async def _all_waiting(client: PrefectClient) -> list[FlowRun]:
+    paused = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])),
+    )
+    found: list[FlowRun] = []
+    while page := await client.read_flow_runs(flow_run_filter=paused, limit=_PAGE, offset=len(found)):
+        found += page
+    return [run for run in found if _waits(run)]
+
+
+def _waits(run: FlowRun) -> bool:
+    if run.state is None or not run.state.is_paused():
+        return False
+    return (run.state.state_details.pause_key or "").startswith(WAIT_KEY)
+
+
+async def _resume(run: FlowRun, client: PrefectClient) -> bool:
+    if not _waits(run):
+        return False
+    # A refusal has HTTP status 200 as well; only the body tells.
+    answer = await client.resume_flow_run(run.id)
+    if answer.status is not SetStateStatus.ACCEPT:
+        return False
+    run_logger().info("Resumed %s", run.name)
+    return True

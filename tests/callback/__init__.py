@@ -1,0 +1,1 @@
+"""Waiting without a worker, at length and under load: `make callback-test`."""

@@ -1,0 +1,125 @@
+"""Many jobs wait at once and nothing runs meanwhile; calls get lost, doubled, come early and are forged."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from blocks.storage.sidecar import Sidecar
+from tests.callback.conftest import Waiting, resident_mib
+from tests.callback.office import Fate
+from tests.deploy.stage import FACE, VOICE, Stage, descendants, show, worker
+
+JOBS = int(os.environ.get("JOBS", "200"))
+_HOUR = 3600
+
+pytestmark = pytest.mark.timeout(3600)
+
+
+def test_all_are_archived_and_none_is_bought_twice(waiting: Waiting) -> None:
+    stage, office = waiting.stage, waiting.office
+    stage.sandbox.set(render_seconds=2 * _HOUR)
+    started = time.monotonic()
+    runs = [
+        stage.start("generate-avatar", image=FACE, audio=VOICE, take=take, wait="callback")
+        for take in range(1, JOBS + 1)
+    ]
+    with worker(stage, "only", "--limit", "4") as process:
+        _patiently(lambda: _count(stage, "Suspended") == JOBS, stage)
+        submitted = time.monotonic() - started
+        time.sleep(10)
+        idle = _at_rest(process.pid)
+        assert idle["processes"] == 0
+        assert _count(stage, "Suspended") == JOBS, "a forged or an early call changed something"
+        advanced = _until_first_is_done(stage)
+        lost = sum(fate == "lost" for fate in office.fates.values())
+        _patiently(lambda: _count(stage, "Completed") >= JOBS - lost, stage)
+        assert _count(stage, "Suspended") == lost
+        swept = time.monotonic()
+        assert stage.ended(stage.start("reconcile-jobs"))["state_type"] == "COMPLETED"
+        _patiently(lambda: _count(stage, "Completed") == JOBS, stage)
+        swept = time.monotonic() - swept
+    sidecars = _sidecars(stage)
+    assert len(sidecars) == JOBS
+    ledger = stage.sandbox.ledger()
+    bought = [charge["external_task_id"] for charge in ledger["charges"]]
+    assert (ledger["posts"], len(set(bought))) == (JOBS, JOBS)
+    requests = len(stage.sandbox.requests()) / JOBS
+    show(
+        f"{JOBS} jobs on one worker",
+        waiting=idle,
+        receiver_mib=resident_mib(waiting.receiver.pid),
+        seconds_to_submit_all=round(submitted),
+        seconds_from_done_to_archived=_latencies(sidecars, office.fates, advanced),
+        seconds_of_the_sweep=round(swept),
+        requests_per_job=round(requests, 2),
+        calls=dict(office.sent),
+        executions={
+            fate: _executions(stage, runs, office.fates, fate) for fate in sorted(set(office.fates.values()))
+        },
+    )
+    assert set(office.answers) == {200}
+    assert requests <= 2.2
+
+
+def _patiently(look: Any, stage: Stage) -> None:
+    """Wait as long as there is progress, and forty minutes at most."""
+    deadline = time.monotonic() + 2400
+    while not look():
+        assert time.monotonic() < deadline, stage.log_tail()
+        time.sleep(2)
+
+
+def _count(stage: Stage, state: str) -> int:
+    wanted = {
+        "deployments": {"name": {"any_": ["generate-avatar"]}},
+        "flow_runs": {"state": {"name": {"any_": [state]}}},
+    }
+    return int(stage.post("/flow_runs/count", wanted))
+
+
+def _at_rest(worker_pid: int) -> dict[str, float]:
+    return {"processes": len(descendants(worker_pid)), "worker_mib": resident_mib(worker_pid)}
+
+
+def _until_first_is_done(stage: Stage) -> float:
+    """Move the sandbox's clock to where the first video is done; the others follow as they were submitted."""
+    first = min(task["created_at"] for task in stage.sandbox.tasks()) / 1000
+    seconds = 2 * _HOUR - (time.time() - first) + 1
+    stage.sandbox.advance(seconds)
+    return seconds
+
+
+def _sidecars(stage: Stage) -> list[Sidecar]:
+    return [
+        Sidecar.model_validate_json(path.read_text()) for path in (stage.archive / "clips").rglob("*.json")
+    ]
+
+
+def _latencies(sidecars: Iterable[Sidecar], fates: dict[str, Fate], advanced: float) -> dict[str, Any]:
+    """Return seconds from the provider's "done" to the sidecar: median and maximum, by fate."""
+    found: dict[str, list[float]] = {}
+    for sidecar in sidecars:
+        assert sidecar.times.finished
+        done = sidecar.times.finished - timedelta(seconds=advanced)
+        seconds = (sidecar.times.archived - done).total_seconds()
+        found.setdefault(fates[sidecar.job_id], []).append(round(seconds, 1))
+    return {fate: [statistics.median(seconds), max(seconds)] for fate, seconds in sorted(found.items())}
+
+
+def _executions(stage: Stage, runs: list[str], fates: dict[str, Fate], fate: Fate) -> float:
+    """Return how often a run of this fate was started, on average."""
+    found = [stage.run_of(run) for run in runs]
+    counts = [
+        each["run_count"]
+        for each in found
+        for tag in each["tags"]
+        if tag.startswith("kling-job:") and fates[tag.removeprefix("kling-job:")] == fate
+    ]
+    return round(statistics.mean(counts), 2)
