@@ -37,7 +37,7 @@ NEEDS_A_JOB = {
     '.venv/bin/python -m flows.decide --job-id … --choice "post again"',
     '.venv/bin/python -m flows.decide --job-id … --choice "give up"',
 }
-# By tests/callback, tests/chaos, tests/cluster, tests/deploy and tests/flows, with servers and files of their own.
+# By tests/callback, tests/chaos, tests/cluster, tests/deploy and tests/flows, on servers of their own.
 RUN_BY_OTHERS = {
     "make test",
     "make chaos JOBS=200 SEED=1",
