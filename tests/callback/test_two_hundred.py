@@ -105,7 +105,7 @@ def _at_rest(worker_pid: int) -> dict[str, float]:
 def _until_first_is_done(stage: Stage) -> float:
     """Move the sandbox's clock to where the first video is done; the others follow as they were submitted."""
     first = min(task["created_at"] for task in stage.sandbox.tasks()) / 1000
-    seconds = 2 * _HOUR - (time.time() - first) + 1
+    seconds = float(2 * _HOUR - (time.time() - first) + 1)
     stage.sandbox.advance(seconds)
     return seconds
 
@@ -136,4 +136,4 @@ def _executions(stage: Stage, runs: list[str], fates: dict[str, Fate], fate: Fat
         for tag in each["tags"]
         if tag.startswith("kling-job:") and fates[tag.removeprefix("kling-job:")] == fate
     ]
-    return round(statistics.mean(counts), 2)
+    return float(round(statistics.mean(counts), 2))
