@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-_START_SECONDS = 90.0
+_START_SECONDS = 240.0
 
 
 @contextmanager

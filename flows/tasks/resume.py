@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -20,6 +21,9 @@ from flows.tasks.logs import run_logger
 WAIT_KEY = "kling-task-"
 """How the key of a suspension begins that waits for a Kling task, not for a person."""
 
+# A worker with a `--limit` (Prefect 3.8) ends with an error when it is given a run again whose former process
+# has not ended yet: https://github.com/PrefectHQ/prefect/issues/11093
+_REST_SECONDS = 30.0
 _TAG = "kling-job:"
 _MAY_SUSPEND = [
     StateType.SCHEDULED,
@@ -88,8 +92,14 @@ def _waits(run: FlowRun) -> bool:
     return (run.state.state_details.pause_key or "").startswith(WAIT_KEY)
 
 
+def _rests(run: FlowRun) -> bool:
+    """Tell whether the run has been suspended for so long that its process is gone."""
+    rested = datetime.now(UTC) - run.state.timestamp if run.state else timedelta()
+    return rested.total_seconds() >= _REST_SECONDS
+
+
 async def _resume(run: FlowRun, client: PrefectClient) -> bool:
-    if not _waits(run):
+    if not _waits(run) or not _rests(run):
         return False
     # A refusal has HTTP status 200 as well; only the body tells.
     answer = await client.resume_flow_run(run.id)

@@ -214,11 +214,11 @@ def wait_for(look: Callable[[], T | None], story: Callable[[], str] = str) -> T:
 
 
 @contextmanager
-def worker(stage: Stage, name: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(stage: Stage, name: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process worker while the block lasts, in a folder of its own that holds no code."""
     folder = stage.folder / name
     folder.mkdir()
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", name, *options]
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", name]
     environment = {
         **stage.environment,
         "PREFECT_WORKER_QUERY_SECONDS": "1",

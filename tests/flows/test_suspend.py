@@ -22,7 +22,7 @@ from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.sidecar import Sidecar
 from flows.avatar import generate_avatar
 from flows.reconcile import reconcile_jobs
-from flows.tasks import bell
+from flows.tasks import bell, resume
 from tests.flows.calling import SECRET, path_of, receiver, saying
 from tests.flows.deployed import Deployed
 from tests.flows.story import Ask, entries_of, eventually, open_jobs
@@ -35,6 +35,7 @@ Start = Callable[..., Awaitable[Deployed]]
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bell, "_PAUSES", (0.0, *[0.2] * 50))
+    monkeypatch.setattr(resume, "_REST_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -202,6 +203,21 @@ async def test_an_early_call_costs_a_look_and_it_waits_on(
         await provider.post(path_of(job_id), content=saying("succeed"))
         await becomes(run, "Resuming")
     assert (await run.execute()).job_id == job_id
+
+
+async def test_it_is_not_resumed_while_its_process_may_still_be_ending(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker with a limit of its own would end with an error."""
+    run = await start()
+    await run.suspend()
+    job_id = await job_of_only(run)
+    monkeypatch.setattr(resume, "_REST_SECONDS", 3600.0)
+    assert not await resume.resume_waiting(job_id, run.client)
+    assert await run.state() == "Suspended"
+    monkeypatch.setattr(resume, "_REST_SECONDS", 0.0)
+    assert await resume.resume_waiting(job_id, run.client)
+    assert await run.state() == "Resuming"
 
 
 async def test_reconcile_finds_what_nobody_called_about(start: Start) -> None:
