@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import httpx
 
 from blocks.errors import AvatarError
+from blocks.transport import AiohttpTransport
 
 Address = IPv4Address | IPv6Address
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -81,9 +82,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         resolve: Resolver | None = None,
     ) -> None:
         self._allowed = {host.lower() for host in allowed_hosts}
-        self._inner = inner or httpx.AsyncHTTPTransport(
-            verify=_trusted_certificates(), trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
-        )
+        self._inner = inner or AiohttpTransport(_trusted_certificates())
         self._resolve = resolve or _look_up
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

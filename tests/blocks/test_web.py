@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpcore
+import aiohttp
 import httpx
 import pytest
 import trustme
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from blocks.transport import AiohttpTransport
 from blocks.web import (
     GuardedTransport,
     UnsafeAddress,
@@ -123,8 +124,11 @@ async def test_the_guarded_client_does_not_keep_connections(port: int) -> None:
         await client.get(f"http://127.0.0.1:{port}/echo")
         transport = client._transport
         assert isinstance(transport, GuardedTransport)
-        assert isinstance(transport._inner, httpx.AsyncHTTPTransport)
-        assert transport._inner._pool.connections == []
+        assert isinstance(transport._inner, AiohttpTransport)
+        assert transport._inner._session is not None
+        connector = transport._inner._session.connector
+        assert connector is not None
+        assert not connector._conns
 
 
 async def test_proxies_of_the_environment_are_not_used(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,24 +169,17 @@ async def test_queries_stay_out_of_the_log_also_after_a_redirect(
     assert "abcdef" not in repr(answer.request.url)
 
 
-class ToLoopback(httpcore.AsyncNetworkBackend):
+class ToLoopback(aiohttp.TCPConnector):
     """Connects to a server of this machine whatever the address, so that public ones can be tried."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, trusted: ssl.SSLContext) -> None:
+        super().__init__(ssl=trusted, force_close=True)
         self.port = port
-        self.real = httpcore.AnyIOBackend()
         self.asked: list[tuple[str, int]] = []
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface's own
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> Any:
         self.asked.append((host, port))
-        return await self.real.connect_tcp("127.0.0.1", self.port, timeout, local_address, socket_options)
+        return await super()._resolve_host("127.0.0.1", self.port, traces)
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +206,8 @@ async def always_public(_host: str, _port: int) -> Sequence[str]:
 async def secure(authority: trustme.CA, secure_port: int) -> AsyncIterator[Secure]:
     trusted = ssl.create_default_context()
     authority.configure_trust(trusted)
-    inner = httpx.AsyncHTTPTransport(verify=trusted, limits=httpx.Limits(max_keepalive_connections=0))
-    network = ToLoopback(secure_port)
-    inner._pool._network_backend = network
+    network = ToLoopback(secure_port, trusted)
+    inner = AiohttpTransport(trusted, network)
     transport = GuardedTransport((), inner, always_public)
     async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
         yield client, network

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from botocore import xform_name
 
 from blocks.errors import StorageUnavailable
+from blocks.storage.s3.body import Body
 from blocks.storage.s3.failures import FAILURES, explain, is_absent, is_passing
 from blocks.storage.s3.session import Session
 from blocks.storage.s3.settings import S3Settings
@@ -62,20 +63,18 @@ class Calls:
         return await self.repeat(action, key, call, weight=weight)
 
     async def send_body(self, action: str, key: str, body: BytesIO, **given: Any) -> dict[str, Any]:
-        """Send `action` with a large `body`, of which no second copy is made unless it has to be repeated.
+        """Send `action` with a large `body`, of which no copy is made.
 
         Raises:
             StorageUnavailable: It was refused, or no attempt got an answer.
         """
-        attempts = iter([body])
+        data = body.getbuffer()
 
         async def call(client: Any) -> dict[str, Any]:
-            # What is left of an earlier attempt may still read from its body.
-            sent = next(attempts, None) or BytesIO(body.getvalue())
-            sent.seek(0)
-            return await self._call(client, action, Key=self.prefix + key, Body=sent, **given)
+            # A body of its own: what is left of an earlier attempt may still read.
+            return await self._call(client, action, Key=self.prefix + key, Body=Body(data), **given)
 
-        return await self.repeat(action, key, call, weight=body.getbuffer().nbytes)
+        return await self.repeat(action, key, call, weight=data.nbytes)
 
     async def _call(self, client: Any, action: str, **given: Any) -> dict[str, Any]:
         answer: dict[str, Any] = await getattr(client, xform_name(action))(Bucket=self.bucket, **given)

@@ -38,7 +38,8 @@ class Host:
     async def __call__(self, request: Received, writer: asyncio.StreamWriter) -> None:
         self.answered += 1
         start = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
-        data = self.clip[start:]
+        status = self.statuses.get(self.answered, 206 if start else 200)
+        data = b"" if status == 204 else self.clip[start:]
         fields: dict[str, str | None] = {
             "Content-Type": "video/mp4", "Content-Length": str(len(data)), "ETag": ETAG,
             "Accept-Ranges": "bytes", **self.changed,
@@ -46,7 +47,6 @@ class Host:
         if start:
             fields["Content-Range"] = f"bytes {start}-{len(self.clip) - 1}/{len(self.clip)}"
             fields |= self.later
-        status = self.statuses.get(self.answered, 206 if start else 200)
         kept = {name: value for name, value in fields.items() if value is not None}
         cut = self.cuts.pop(0) if self.cuts else len(data)
         writer.write(head(status, kept) + data[:cut])

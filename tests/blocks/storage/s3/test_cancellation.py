@@ -72,11 +72,17 @@ async def test_a_second_cancellation_does_not_stop_the_tidying(
         exchange.proxy.pause()
         exchange.pass_on()
 
+    def cancel_and_refuse(exchange: Exchange) -> None:
+        loop.call_soon_threadsafe(task.cancel)
+        exchange.proxy.pause()
+        exchange.refuse(503, "SlowDown")
+
     proxy.fail("UploadPart", cancel)
-    proxy.fail("AbortMultipartUpload", cancel)
+    proxy.fail("AbortMultipartUpload", cancel_and_refuse)
     with pytest.raises(asyncio.CancelledError):
         await task
     assert bucket.open_uploads() == []
+    assert proxy.count("AbortMultipartUpload") == 2
 
 
 def opened_just_now(exchange: Exchange) -> None:

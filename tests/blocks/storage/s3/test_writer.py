@@ -77,6 +77,18 @@ async def test_our_own_completed_object_is_recognised_when_the_second_attempt_is
     assert bucket.get(PLACE) == CLIP
 
 
+@pytest.mark.parametrize("first", [refused(503, "SlowDown"), refused(501, "NotImplemented")])
+async def test_a_completion_of_which_every_answer_is_lost_is_found_by_looking(
+    s3_store: S3Store, proxy: Proxy, bucket: Bucket, first: Fault
+) -> None:
+    """With the condition, and without it on a server that does not know it."""
+    proxy.fail("CompleteMultipartUpload", first)
+    proxy.fail("CompleteMultipartUpload", done_but_cut, times=99)
+    assert await publish(s3_store)
+    assert bucket.get(PLACE) == CLIP
+    assert proxy.count("AbortMultipartUpload") == 0
+
+
 @pytest.mark.parametrize("fault", AFTER.values(), ids=AFTER)
 async def test_our_own_small_object_is_recognised_after_a_lost_answer(
     s3_store: S3Store, hasty_store: S3Store, proxy: Proxy, bucket: Bucket, fault: Fault
