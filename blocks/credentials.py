@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
@@ -20,6 +21,7 @@ from blocks.web import guarded_client, is_loopback
 
 _PROJECT = uuid.UUID("6f0f1c55-5d0b-4a44-9c0e-3a4f3e1d7a10")
 _ENVIRONMENT = "COMETAPI_"
+_LISTS = ("delivery_hosts", "extra_voices")
 
 
 class CometAPICredentials(Block):
@@ -111,6 +113,13 @@ class CometAPICredentials(Block):
     usd_per_second_pro: Decimal = Field(
         default=Decimal("0.112"), ge=0, description="Price of one second in mode pro, in US dollars."
     )
+    usd_per_speech: Decimal = Field(
+        default=Decimal("0.007"), ge=0, description="Price of one speech of any length, in US dollars."
+    )
+    extra_voices: list[str] = Field(
+        default_factory=list,
+        description="Voices beyond the README's list, with their language: en:some_voice or zh:some_voice.",
+    )
     delivery_hosts: list[str] = Field(
         default_factory=list,
         description="Private hosts that may deliver videos, such as 127.0.0.1:8788.",
@@ -120,6 +129,13 @@ class CometAPICredentials(Block):
     @classmethod
     def _is_a_uuid(cls, value: str) -> str:
         return str(uuid.UUID(value)) if value else value
+
+    @field_validator("extra_voices")
+    @classmethod
+    def _have_languages(cls, values: list[str]) -> list[str]:
+        if any(not re.fullmatch(r"(en|zh):\S+", value) for value in values):
+            raise ValueError("an extra voice is en: or zh: and the voice's id")
+        return values
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> CometAPICredentials | None:
@@ -133,13 +149,10 @@ class CometAPICredentials(Block):
         """
         if not environment.get("COMETAPI_KEY"):
             return None
-        fields = {"api_key": environment["COMETAPI_KEY"]}
+        fields: dict[str, object] = {"api_key": environment["COMETAPI_KEY"]}
         for name in cls.model_fields.keys() - {"api_key"}:
             if value := environment.get(_ENVIRONMENT + name.upper()):
-                fields[name] = value
-        if "delivery_hosts" in fields:
-            hosts = [host.strip() for host in fields.pop("delivery_hosts").split(",")]
-            return cls._checked(fields | {"delivery_hosts": hosts})
+                fields[name] = [part.strip() for part in value.split(",")] if name in _LISTS else value
         return cls._checked(fields)
 
     @classmethod
@@ -172,7 +185,7 @@ class CometAPICredentials(Block):
         return (price * Decimal(str(seconds))).quantize(Decimal("0.0001"))
 
     def get_client(self) -> KlingClient:
-        """Return a client for the API. It is an async context manager; only `create` may cost money."""
+        """Return a client for the API: an async context manager; only `create` and `speak` may cost money."""
         return KlingClient(
             self.api_key,
             self.base_url,

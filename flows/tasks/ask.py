@@ -10,22 +10,23 @@ from blocks.kling.job import Job
 from blocks.storage.journal import Entry, Standing, Step, now
 from flows.tasks.connections import Connections
 from flows.tasks.decision import Decision, decide_job
+from flows.tasks.lookup import what_to_look_for
 from flows.tasks.request import Request
 from flows.tasks.submit import submit
 
-_FORM = """**Nobody can tell whether this video was bought.**
+_FORM = """**Nobody can tell whether this {thing} was bought.**
 
 {message}
 
 | | |
 | --- | --- |
 | job | `{job_id}` |
-| external task id | `{external_task_id}` |
+| to look for | {what} |
 | posted | {posted} |
 | HTTP status, service code | {http_status}, {service_code} |
 | request id | {request_id} |
 
-Look for the external task id in the provider's console or log. It is there: choose *adopt* and give its Kling
+Look for it in the provider's console or log. It is there: choose *adopt* and give its Kling
 task id. It is not there: *post again*. Not answering costs nothing and loses nothing.
 """
 
@@ -85,8 +86,9 @@ async def ask_person(doubt: NeedsDecision, connections: Connections) -> None:
 def _form(doubt: NeedsDecision, last: Entry) -> str:
     return _FORM.format(
         message=doubt.message,
+        thing=last.thing,
         job_id=last.job_id,
-        external_task_id=last.external_task_id,
+        what=what_to_look_for(last),
         posted=f"{last.intended_at:%Y-%m-%d %H:%M:%S} UTC" if last.intended_at else "unknown",
         http_status=doubt.facts.http_status or "none",
         service_code=doubt.facts.service_code or "none",

@@ -13,7 +13,7 @@ from blocks import AvatarArchive, CometAPICredentials
 from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
 from flows.avatar import generate_avatar
-from flows.tasks import archive, lookup, poll, purchase, record, submit, validate
+from flows.tasks import archive, lookup, poll, purchase, record, speaking, speech_archive, submit, validate
 from tests.flows.story import Ask
 
 SAMPLES = Path(__file__).parents[2] / "blocks/sandbox/samples"
@@ -30,6 +30,8 @@ def impatient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(archive, "_PAUSES", (0.0, 0.02, 0.05, 0.1))
         patch.setattr(record, "_PAUSES", (0.0, 0.02, 0.05))
+        patch.setattr(speech_archive, "_PAUSES", (0.0, 0.02, 0.05))
+        patch.setattr(speaking, "_PAUSES", (0.1,) * 8)
         patch.setattr(submit, "_LONGEST_PAUSE", 0.1)
         patch.setattr(submit, "_LOOK_AGAIN", 0.1)
         patch.setattr(lookup, "_FIRST_PAUSE", 0.1)
