@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from blocks.kling.voices import VOICES
 from tests.readme import README, with_table
 
 ROOT = README.resolve().parent
@@ -36,7 +37,7 @@ NEEDS_A_JOB = {
     '.venv/bin/python -m flows.decide --job-id … --choice "post again"',
     '.venv/bin/python -m flows.decide --job-id … --choice "give up"',
 }
-# By tests/deploy, tests/chaos and tests/flows, which give them their own servers and files.
+# By tests/deploy, tests/chaos, tests/flows and test_secrets.py, which give them their own servers and files.
 RUN_BY_OTHERS = {
     "make test",
     "make chaos JOBS=200 SEED=1",
@@ -48,6 +49,8 @@ RUN_BY_OTHERS = {
     "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3",
     ".venv/bin/python -m flows.batch manifest.csv",
     ".venv/bin/python -m flows.inbox inbox",
+    "COMETAPI_KEY=x COMETAPI_BASE_URL=http://127.0.0.1:8787 .venv/bin/python -m flows.speech "
+    '--image face.png --voice oversea_male1 --text "Good morning to all of you. This is the news of today."',
 }
 
 
@@ -138,6 +141,11 @@ def test_two_terminals_make_a_video(checkout: Path, environment: dict[str, str])
     printed = shell(f"{AVATAR_ARCHIVE}; {ON_SANDBOX}", checkout, environment | impatient)
     assert '"task_id"' in printed
     assert len(list((checkout / "archive").rglob("*.mp4"))) == 1
+
+
+def test_the_voices_are_listed() -> None:
+    listed = set(re.findall(r"`([^`\n]+)`", README.read_text()))
+    assert VOICES["en"] | VOICES["zh"] <= listed
 
 
 def test_the_blocks_are_registered(checkout: Path, environment: dict[str, str]) -> None:

@@ -52,6 +52,7 @@ def test_one_command_sets_up_all_that_runs_need(stage: Stage) -> None:
         "generate-avatar",
         "generate-avatars",
         "request-avatar",
+        "speak-avatar",
         "reconcile-jobs",
         "decide",
         "retry-crashed",
