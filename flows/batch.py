@@ -44,8 +44,9 @@ async def generate_avatars(
     """Turn every row of a manifest into a talking-avatar video in the archive.
 
     Columns are named like the parameters of generate-avatar: image, audio, audio_id, prompt, mode, take,
-    name, rights. Relative paths start from the manifest. MAY spend money, once for each video: rows that
-    are archived already cost nothing, so the same manifest can be run again until all is done.
+    name, rights; and of speak-avatar: text, voice, language, speed, speech_take. Relative paths start from
+    the manifest. MAY spend money, once for each video: rows that are archived already cost nothing, so the
+    same manifest can be run again until all is done.
 
     Returns:
         What became of each row; also written beside the manifest as `<name>.results.jsonl`.

@@ -114,13 +114,7 @@ def split_text(text: str, most: int) -> list[str] | Fault:
     longest = max(unit.end - unit.start for unit in units)
     if longest > most:
         return Fault("text", f"{longest:,} characters in one word", f"words of at most {most:,}")
-    fewest = len(_packed(units, most))
-    # The smallest length that still needs no more pieces makes them even.
-    low, high = longest, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if len(_packed(units, middle)) <= fewest else (middle + 1, high)
-    return [text[piece.start : piece.end] for piece in _packed(units, low)]
+    return [text[piece.start : piece.end] for piece in _packed(units, most)]
 
 
 def _units(text: str, span: _Span, most: int, ends: tuple[re.Pattern[str], ...]) -> list[_Span]:
@@ -149,10 +143,21 @@ def _trimmed(text: str, start: int, end: int) -> int:
 
 
 def _packed(units: list[_Span], most: int) -> list[_Span]:
-    pieces: list[_Span] = []
-    for unit in units:
-        if pieces and unit.end - pieces[-1].start <= most:
-            pieces[-1] = _Span(pieces[-1].start, unit.end)
-        else:
-            pieces.append(unit)
-    return pieces
+    """Join neighbours into as few pieces as possible, and of those ways take the most even one."""
+    # For the units up to each: how many pieces, the sum of their squares, and where the last one begins.
+    best = [(0, 0, 0)]
+    for last, unit in enumerate(units):
+        ways = []
+        first = last
+        while first >= 0 and (length := unit.end - units[first].start) <= most:
+            pieces, squares, _ = best[first]
+            ways.append((pieces + 1, squares + length * length, first))
+            first -= 1
+        best.append(min(ways))
+    packed: list[_Span] = []
+    end = len(units)
+    while end:
+        first = best[end][2]
+        packed.append(_Span(units[first].start, units[end - 1].end))
+        end = first
+    return packed[::-1]

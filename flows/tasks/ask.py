@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
 from prefect import runtime
 from prefect.flow_runs import asuspend_flow_run
 
@@ -13,6 +17,8 @@ from flows.tasks.decision import Decision, decide_job
 from flows.tasks.lookup import what_to_look_for
 from flows.tasks.request import Request
 from flows.tasks.submit import submit
+
+Bought = TypeVar("Bought")
 
 _FORM = """**Nobody can tell whether this {thing} was bought.**
 
@@ -40,9 +46,14 @@ async def submit_or_ask(job: Job, request: Request, connections: Connections) ->
         NeedsDecision: This run cannot wait because it has no deployment.
         AvatarError: See `flows.tasks.submit.submit_job`.
     """
+    return await settled(partial(submit, job, request, connections), connections)
+
+
+async def settled(buy: Callable[[], Awaitable[Bought]], connections: Connections) -> Bought:
+    """Await `buy` until it is settled what was bought: a person is asked about each doubt."""
     while True:
         try:
-            return await submit(job, request, connections)
+            return await buy()
         except NeedsDecision as doubt:
             await ask_person(doubt, connections)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prefect import task
 
-from blocks.errors import AvatarError, NeedsDecision
+from blocks.errors import AvatarError
 from blocks.kling.job import Job
-from flows.tasks.ask import ask_person
+from flows.tasks.ask import settled
 from flows.tasks.caching import once_per_run
 from flows.tasks.connections import Connections
 from flows.tasks.events import emit_stopped
@@ -40,8 +42,4 @@ async def speak_or_ask(job: Job, connections: Connections) -> Job:
         NeedsDecision: This run cannot wait because it has no deployment.
         AvatarError: See `flows.tasks.speaking.give_voice`.
     """
-    while True:
-        try:
-            return await speak(job, connections)
-        except NeedsDecision as doubt:
-            await ask_person(doubt, connections)
+    return await settled(partial(speak, job, connections), connections)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from blocks.errors import AvatarError, ClipRejected, ClipUnavailable, Facts, ProviderError
 from blocks.kling.delivery import Delivery
@@ -80,6 +80,7 @@ async def _download(entry: Entry, task: KlingTask, connections: Connections) -> 
 
 def _describe(entry: Entry, task: KlingTask, stored: StoredSpeech) -> SpeechSidecar:
     speech = Speech.model_validate(entry.job)
+    units = Decimal(task.charged_units) if task.charged_units else None
     moments = (task.created_at, entry.intended_at, entry.submitted_at)
     return SpeechSidecar(
         **speech.model_dump(exclude={"estimated_usd"}),
@@ -92,12 +93,5 @@ def _describe(entry: Entry, task: KlingTask, stored: StoredSpeech) -> SpeechSide
         made=min(moment for moment in (*moments, now()) if moment),
         archived=now(),
         audio=stored,
-        cost=Cost(estimated_usd=speech.estimated_usd, reported_units=_decimal(task.charged_units)),
+        cost=Cost(estimated_usd=speech.estimated_usd, reported_units=units),
     )
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    try:
-        return Decimal(text) if text else None
-    except InvalidOperation:
-        return None

@@ -13,7 +13,9 @@ from blocks import AvatarArchive, CometAPICredentials
 from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
 from flows.avatar import generate_avatar
+from flows.speech import speak_avatar
 from flows.tasks import archive, lookup, poll, purchase, record, speaking, speech_archive, submit, validate
+from tests.flows.spoken import TEXT, Say
 from tests.flows.story import Ask
 
 SAMPLES = Path(__file__).parents[2] / "blocks/sandbox/samples"
@@ -98,3 +100,19 @@ def voice() -> str:
 def ask(face: str, voice: str, credentials: CometAPICredentials, archive_block: AvatarArchive) -> Ask:
     """Return the main flow with everything given that it needs."""
     return partial(generate_avatar, image=face, audio=voice, credentials=credentials, store=archive_block)
+
+
+@pytest.fixture
+def say(
+    sandbox: RunningSandbox, face: str, credentials: CometAPICredentials, archive_block: AvatarArchive
+) -> Say:
+    """Return the flow with everything given that it needs."""
+    sandbox.set(fast_clip=True)
+    return partial(
+        speak_avatar,
+        image=face,
+        text=TEXT,
+        voice="oversea_male1",
+        credentials=credentials,
+        store=archive_block,
+    )

@@ -82,6 +82,12 @@ def test_the_operator_may_allow_more_voices() -> None:
     ("text", "most", "pieces"),
     [
         ("One. Two.", 100, ["One. Two."]),
+        (
+            "A sentence is here. A sentence is here. A sentence is here. The end.",
+            40,
+            ["A sentence is here. A sentence is here.", "A sentence is here. The end."],
+        ),
+        ("Not so. Not so. Not so. Not so. No.", 15, ["Not so.", "Not so. Not so.", "Not so. No."]),
         ("One sentence. Another one.", 15, ["One sentence.", "Another one."]),
         ("Dr. Smith left. He ran.", 16, ["Dr. Smith left.", "He ran."]),
         ("It costs 3.50 now. Yes.", 18, ["It costs 3.50 now.", "Yes."]),
