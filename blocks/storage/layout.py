@@ -5,6 +5,7 @@ clips/ab/<job_id>.mp4           the clip
 clips/ab/<job_id>.json          its sidecar: the mark that the job is done
 speech/ab/<speech_id>.mp3       the speech of a text (or .wav, .m4a, .aac: what was delivered)
 speech/ab/<speech_id>.json      its sidecar: the mark that it is made
+speech/ab/<speech_id>.<sha256>.aside  a delivered sound that failed its checks
 journal/ab/<job_id>/0001.json   what was done for the job, one entry a file, never changed
 open/<job_id>.0001              there may be something to collect for this job
 aside/<job_id>.<moment>.mp4     a delivered file that failed its checks
@@ -46,6 +47,11 @@ def speech_sidecar_key(speech_id: str) -> str:
     return f"speech/{_shard(speech_id)}/{speech_id}.json"
 
 
+def speech_aside_key(speech_id: str, sha256: str) -> str:
+    """Return the key under which a sound of this digest that failed its checks is kept for inspection."""
+    return f"speech/{_shard(speech_id)}/{speech_id}.{sha256}.aside"
+
+
 def journal_key(job_id: str, number: int) -> str:
     """Return the key of entry `number` (from 1) in the journal of `job_id`."""
     return f"journal/{_shard(job_id)}/{job_id}/{number:04}.json"
@@ -57,10 +63,10 @@ def open_key(job_id: str, number: int) -> str:
     return f"{OPEN_PREFIX}{job_id}.{number:04}"
 
 
-def aside_key(job_id: str, moment: datetime, suffix: str = "mp4") -> str:
+def aside_key(job_id: str, moment: datetime) -> str:
     """Return the key under which a file that failed its checks is kept for inspection."""
     _shard(job_id)
-    return f"aside/{job_id}.{moment:%Y%m%dT%H%M%S%f}.{suffix}"
+    return f"aside/{job_id}.{moment:%Y%m%dT%H%M%S%f}.mp4"
 
 
 def learned_key(name: str) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from blocks.errors import ClipRejected, StorageUnavailable
 from blocks.media import AudioFacts, MediaError, measure_audio
 from blocks.storage.journal import now
-from blocks.storage.layout import aside_key, speech_key, speech_sidecar_key
+from blocks.storage.layout import speech_aside_key, speech_key, speech_sidecar_key
 from blocks.storage.sidecar import Cost, Software
 from blocks.storage.store import Store
 
@@ -93,7 +93,7 @@ async def store_speech(
     try:
         facts = await _checked(data, seconds)
     except ClipRejected:
-        await store.replace(aside_key(speech_id, now(), "audio"), data)
+        await store.replace(speech_aside_key(speech_id, hashlib.sha256(data).hexdigest()), data)
         raise
     key = speech_key(speech_id, facts.format.lower())
     async with store.writer(key) as writer:

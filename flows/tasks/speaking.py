@@ -89,11 +89,12 @@ async def make_speech(speech: Speech, connections: Connections, buy: Buy) -> Voi
         return heard[-1]
 
     entry = await buy(Order(speech, build, run=runtime.flow_run.name or "", post=post), connections)
+    task = heard[-1] if heard else None
     try:
-        task = await _finished(entry, heard[-1] if heard else None, connections)
+        task = await _finished(entry, task, connections)
         return _of_archive(await archive_speech(entry, task, connections), connections)
     except (ClipError, ProviderError) as error:
-        return _unarchived(entry, heard, error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id))
+        return _unarchived(entry, task, error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id))
 
 
 async def _finished(entry: Entry, task: KlingTask | None, connections: Connections) -> KlingTask | None:
@@ -105,14 +106,20 @@ async def _finished(entry: Entry, task: KlingTask | None, connections: Connectio
     """
     if task is None and (entry.audio_id or await connections.archive.find_speech(entry.job_id)):
         return None
-    for pause in _PAUSES:
-        if task and task.status is TaskStatus.FAILED:
-            raise await record_failure(entry, task, connections)
-        if task and (task.audio or task.status is TaskStatus.SUCCEED):
-            return task
+    pauses = iter(_PAUSES)
+    while task is None or not (task.audio or task.status.is_final):
+        pause = next(pauses, None)
+        if pause is None:
+            raise _late(entry)
+        await asyncio.sleep(pause)
         task = await _look(entry, connections)
-        await asyncio.sleep(0 if task and task.status.is_final else pause)
-    raise JobOverdue(
+    if task.status is TaskStatus.FAILED:
+        raise await record_failure(entry, task, connections)
+    return task
+
+
+def _late(entry: Entry) -> JobOverdue:
+    return JobOverdue(
         f"The speech was bought, and within {sum(_PAUSES):.0f} s the provider did not hand it over",
         Facts(job_id=entry.job_id, kling_task_id=entry.kling_task_id),
         "Run it again later: nothing is posted again. If the provider never answers for this Kling task, "
@@ -138,14 +145,14 @@ def _of_archive(made: SpeechSidecar, connections: Connections) -> Voice:
     return Voice(audio, made.usable_audio_id(connections.credentials.base_url), audio.seconds)
 
 
-def _unarchived(entry: Entry, heard: list[KlingTask], error: ClipError | ProviderError) -> Voice:
+def _unarchived(entry: Entry, task: KlingTask | None, error: ClipError | ProviderError) -> Voice:
     """Go on without the sound where Kling's id of it is known and lives: it is paid for all the same.
 
     Raises:
         ClipError: The id is not known or has expired.
         ProviderError: As above.
     """
-    audio = heard[-1].audio if heard else None
+    audio = task.audio if task else None
     audio_id = audio.id if audio and audio.id else entry.audio_id
     if not audio_id or not audio_id_lives(entry.intended_at or entry.at):
         raise error

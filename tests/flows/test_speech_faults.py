@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from blocks import AvatarArchive, CometAPICredentials
-from blocks.errors import JobGivenUp, NeedsDecision, ProviderUnavailable
+from blocks.errors import JobGivenUp, JobOverdue, NeedsDecision, ProviderUnavailable
 from blocks.sandbox.serve import RunningSandbox
 from flows.decide import decide
 from flows.reconcile import reconcile_jobs
@@ -99,6 +99,22 @@ async def test_speech_that_takes_its_time_is_waited_for(say: Say, sandbox: Runni
     assert books(sandbox) == (1, 1, ["tts", "avatar"])
 
 
+async def test_speech_that_nobody_hands_over_stays_open_and_is_not_bought_again(
+    say: Say, sandbox: RunningSandbox, archive_block: AvatarArchive
+) -> None:
+    sandbox.set(tts_seconds=100)
+    sandbox.fault("query-html", match={"prompt": "Good morning"})
+    with pytest.raises(JobOverdue, match="The speech was bought") as late:
+        await say()
+    assert late.value.charged == "yes"
+    assert await open_jobs(archive_block) == [late.value.facts.job_id]
+    sandbox.clear_faults()
+    sandbox.advance(100)
+    await say()
+    assert books(sandbox) == (1, 1, ["tts", "avatar"])
+    assert await open_jobs(archive_block) == []
+
+
 async def test_a_speech_that_cannot_be_fetched_is_used_by_its_id_and_archived_later(
     say: Say, sandbox: RunningSandbox, archive_block: AvatarArchive, credentials: CometAPICredentials
 ) -> None:
@@ -126,7 +142,8 @@ async def test_damaged_speech_is_not_archived(
     assert sidecar.requested.audio is None
     assert await speeches(archive_block) == []
     async with archive_block.open() as archive:
-        assert len([found async for found in archive.store.find("aside/")]) == 3
+        (aside,) = [found async for found in archive.store.find("speech/")]
+        assert aside.key.endswith(".aside")
 
 
 async def test_a_run_that_is_killed_between_speech_and_video_pays_for_neither_again(

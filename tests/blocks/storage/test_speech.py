@@ -76,7 +76,7 @@ async def test_what_is_not_the_whole_right_sound_is_set_aside(
     with pytest.raises(ClipRejected, match=said):
         await store_speech(store, SPEECH, sent(data), seconds)
     (aside,) = [found async for found in store.find("")]
-    assert aside.key.startswith(f"aside/{SPEECH}.")
+    assert aside.key == f"speech/ab/{SPEECH}.{hashlib.sha256(data).hexdigest()}.aside"
     assert await store.read(aside.key) == data
 
 
