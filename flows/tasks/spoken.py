@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from blocks.kling.job import Job
 from blocks.storage.journal import Entry
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.archive import archive
@@ -42,18 +43,25 @@ async def make_spoken(requests: Sequence[Request], connections: Connections) -> 
     done = [await connections.archive.find_done(job.job_id) for job in jobs]
     missing = [number for number, sidecar in enumerate(done) if sidecar is None]
     voiced = {number: await speak_or_ask(jobs[number], connections) for number in missing}
-    entries = [await submit_or_ask(voiced[number], requests[number], connections) for number in missing]
-    made = await _bring_home(entries, connections)
+    made = await _make_all([(voiced[number], requests[number]) for number in missing], connections)
     found = {sidecar.job_id: sidecar for sidecar in (*done, *made) if sidecar}
     return Spoken([found[job.job_id] for job in jobs], len(made))
 
 
-async def _bring_home(entries: Sequence[Entry], connections: Connections) -> list[Sidecar]:
-    async def finish(entry: Entry) -> Sidecar:
-        return await archive(entry, await poll(entry, connections), connections)
+async def _make_all(wanted: Sequence[tuple[Job, Request]], connections: Connections) -> list[Sidecar]:
+    """Buy one video after the other; each is waited for and brought home while the next ones are bought."""
+    finishing: list[asyncio.Task[Sidecar]] = []
+    try:
+        for job, request in wanted:
+            entry = await submit_or_ask(job, request, connections)
+            finishing.append(asyncio.create_task(_finish(entry, connections)))
+        await asyncio.gather(*finishing, return_exceptions=True)
+        return [await each for each in finishing]
+    finally:
+        for each in finishing:
+            each.cancel()
+        await asyncio.gather(*finishing, return_exceptions=True)
 
-    ended = await asyncio.gather(*(finish(entry) for entry in entries), return_exceptions=True)
-    for each in ended:
-        if isinstance(each, BaseException):
-            raise each
-    return [each for each in ended if isinstance(each, Sidecar)]
+
+async def _finish(entry: Entry, connections: Connections) -> Sidecar:
+    return await archive(entry, await poll(entry, connections), connections)
