@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
@@ -22,6 +23,7 @@ from blocks.web import guarded_client, is_loopback
 
 _PROJECT = uuid.UUID("6f0f1c55-5d0b-4a44-9c0e-3a4f3e1d7a10")
 _ENVIRONMENT = "COMETAPI_"
+_LISTS = ("delivery_hosts", "extra_voices")
 
 
 class CometAPICredentials(Block):
@@ -118,6 +120,13 @@ class CometAPICredentials(Block):
     usd_per_second_pro: Decimal = Field(
         default=Decimal("0.112"), ge=0, description="Price of one second in mode pro, in US dollars."
     )
+    usd_per_speech: Decimal = Field(
+        default=Decimal("0.007"), ge=0, description="Price of one speech of any length, in US dollars."
+    )
+    extra_voices: list[str] = Field(
+        default_factory=list,
+        description="Voices beyond the README's list, with their language: en:some_voice or zh:some_voice.",
+    )
     delivery_hosts: list[str] = Field(
         default_factory=list,
         description="Private hosts that may deliver videos, such as 127.0.0.1:8788.",
@@ -166,6 +175,13 @@ class CometAPICredentials(Block):
             raise ValueError("it is whsec_ followed by base64")
         return value
 
+    @field_validator("extra_voices")
+    @classmethod
+    def _have_languages(cls, values: list[str]) -> list[str]:
+        if any(not re.fullmatch(r"(en|zh):\S+", value) for value in values):
+            raise ValueError("an extra voice is en: or zh: and the voice's id")
+        return values
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> CometAPICredentials | None:
         """Read the credentials from `COMETAPI_KEY` and, for the other fields, `COMETAPI_<FIELD>`.
@@ -178,13 +194,10 @@ class CometAPICredentials(Block):
         """
         if not environment.get("COMETAPI_KEY"):
             return None
-        fields = {"api_key": environment["COMETAPI_KEY"]}
+        fields: dict[str, object] = {"api_key": environment["COMETAPI_KEY"]}
         for name in cls.model_fields.keys() - {"api_key"}:
             if value := environment.get(_ENVIRONMENT + name.upper()):
-                fields[name] = value
-        if "delivery_hosts" in fields:
-            hosts = [host.strip() for host in fields.pop("delivery_hosts").split(",")]
-            return cls._checked(fields | {"delivery_hosts": hosts})
+                fields[name] = [part.strip() for part in value.split(",")] if name in _LISTS else value
         return cls._checked(fields)
 
     @classmethod
@@ -223,7 +236,7 @@ class CometAPICredentials(Block):
         return (price * Decimal(str(seconds))).quantize(Decimal("0.0001"))
 
     def get_client(self) -> KlingClient:
-        """Return a client for the API. It is an async context manager; only `create` may cost money."""
+        """Return a client for the API: an async context manager; only `create` and `speak` may cost money."""
         return KlingClient(
             self.api_key,
             self.base_url,

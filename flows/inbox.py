@@ -38,9 +38,10 @@ async def watch_inbox(
     """Look once into an inbox and make the videos of what is new there; run it on a schedule.
 
     A portrait and a voice clip of the same name are one video, with a prompt in `name.txt` or options in
-    `name.json`; a `.csv` or `.jsonl` file is a manifest, and the files it names are left to it. Put prompt,
-    options and manifest there first. MAY spend money, once for each video, however often and by however
-    many runs the inbox is looked into. Nothing is moved or removed.
+    `name.json`; where those say `"speak": true` and there is no voice clip, `name.txt` is spoken. A `.csv`
+    or `.jsonl` file is a manifest, and the files it names are left to it. Put prompt, options and manifest
+    there first. MAY spend money, once for each video, however often and by however many runs the inbox is
+    looked into. Nothing is moved or removed.
 
     The run fails for problems that no earlier run has reported; known ones stay in the table.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from blocks.kling.voices import VOICES
 from tests.readme import README, with_table
 
 ROOT = README.resolve().parent
@@ -63,6 +64,8 @@ RUN_BY_OTHERS = {
     ".venv/bin/python -m uvicorn flows.callback:app --port 8790",
     ".venv/bin/prefect deployment run generate-avatar/generate-avatar "
     "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3 -p wait=callback",
+    "COMETAPI_KEY=x COMETAPI_BASE_URL=http://127.0.0.1:8787 .venv/bin/python -m flows.speech "
+    '--image face.png --voice oversea_male1 --text "Good morning to all of you. This is the news of today."',
 }
 
 
@@ -164,6 +167,11 @@ def test_an_archive_is_verified(
     printed = shell(VERIFY, checkout, environment | prefect_environment)
     assert '"key":"clips/00/note.txt"' in printed
     assert "compared by size; 0 open jobs; foreign object (1)" in printed
+
+
+def test_the_voices_are_listed() -> None:
+    listed = set(re.findall(r"`([^`\n]+)`", README.read_text()))
+    assert VOICES["en"] | VOICES["zh"] <= listed
 
 
 def test_the_blocks_are_registered(checkout: Path, environment: dict[str, str]) -> None:

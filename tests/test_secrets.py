@@ -23,6 +23,7 @@ from tests.servers import prefect_server, run
 
 KEY = "sk-3f9c2a71d4b84e0e9a5577aa10c0ffee"
 S3_SECRET = "wJalr/K7MDENG+bPxRfiCYzEXAMPLE"
+SPOKEN = ["--voice", "oversea_male1", "--text", "Good morning to all of you. This is the news of today."]
 SAMPLES = Path("blocks/sandbox/samples")
 
 
@@ -44,7 +45,7 @@ def bucket() -> Iterator[Bucket]:
 def left_behind(
     sandbox: RunningSandbox, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, bytes]:
-    """Everything that a good run (to S3), a run with a lost answer and a refused run leave behind."""
+    """Everything that a good run (to S3), a spoken, a doubtful and a refused one leave behind."""
     folder = tmp_path_factory.mktemp("left")
     with prefect_server(folder / "prefect") as environment:
         environment |= {
@@ -67,6 +68,8 @@ def left_behind(
         }
         good = run("-m", "flows.avatar", *files, environment=environment | shown)
         assert good.returncode == 0, good.stderr
+        spoken = run("-m", "flows.speech", *files[:2], *SPOKEN, environment=environment)
+        assert spoken.returncode == 0, spoken.stderr
         sandbox.fault("lost-response", count=1)
         lost = run("-m", "flows.avatar", *files, "--take", "2", environment=environment)
         assert "NeedsDecision" in lost.stderr
@@ -74,7 +77,7 @@ def left_behind(
         refused = run("-m", "flows.avatar", *files, "--take", "3", environment=environment)
         assert "AccessRefused" in refused.stderr
         left = dict(_printed(good=good.stdout + good.stderr, lost=lost.stdout + lost.stderr))
-        left |= dict(_printed(refused=refused.stdout + refused.stderr))
+        left |= dict(_printed(refused=refused.stdout + refused.stderr, spoken=spoken.stdout + spoken.stderr))
         left |= dict(_told_by_api(environment))
     left |= {f"bucket/{key}": bucket.get(key) for key in bucket.keys()}  # noqa: SIM118 # no dict
     left |= {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
@@ -107,6 +110,7 @@ def test_what_is_searched_is_really_there(left_behind: dict[str, bytes]) -> None
     assert any(name.startswith("archive/journal/") for name in left_behind)
     assert any(name.startswith("bucket/room/journal/") for name in left_behind)
     assert any(name.endswith(".mp4") for name in left_behind)
+    assert any(name.startswith("archive/speech/") and name.endswith(".mp3") for name in left_behind)
 
 
 def test_the_key_is_nowhere(left_behind: dict[str, bytes]) -> None:

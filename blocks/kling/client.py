@@ -7,13 +7,14 @@ import json
 import ssl
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 from pydantic import SecretStr
 
 from blocks.errors import Facts, NotSent, OutcomeUnknown, ProviderError, ProviderUnavailable
 from blocks.kling.endpoint import usable_base_url, usable_key, usable_query_path
+from blocks.kling.envelopes import Answer
 from blocks.kling.exchange import Body, Exchange, exchange
 from blocks.kling.models import AvatarRequest, KlingTask
 from blocks.kling.protocol import (
@@ -26,6 +27,14 @@ from blocks.kling.protocol import (
     read_task,
 )
 from blocks.kling.reads import CONNECTIONS, ReadClient
+from blocks.kling.speech import (
+    SPEECH_PATH,
+    SPEECH_QUERY_PATH,
+    SpeechRequest,
+    build_speech,
+    read_speech,
+    read_spoken,
+)
 from blocks.web import is_loopback
 
 BASE_URL = "https://api.cometapi.com"
@@ -62,7 +71,7 @@ class Timeouts:
 
 
 class KlingClient:
-    """Kling's avatar endpoint. Only `create` may cost money; nothing is ever repeated in here.
+    """Kling's avatars and speech. Only `create` and `speak` may cost money; nothing is repeated in here.
 
     The key goes to the host of `base_url` and nowhere else: redirects are not followed.
 
@@ -138,23 +147,39 @@ class KlingClient:
             OutcomeUnknown: It was sent and may have been bought.
             ProviderError: It was refused and not bought; see `blocks.kling.protocol.read_created`.
         """
-        # Money: the body can be read once only, so no layer below can send it a second time.
-        body = Body(json.dumps(build_create(request)).encode())
-        # Nor is its connection used again: one that died while idle would turn a POST into a doubt.
-        headers = self._headers | {
-            "Content-Type": "application/json",
-            "Content-Length": str(body.size),
-            "Connection": "close",
-        }
-        sent = await exchange(
-            self._posts,
-            self._posts.build_request("POST", self._base_url + CREATE_PATH, headers=headers, content=body),
-            seconds=self._timeouts.create_seconds,
-            hide=self._key.get_secret_value(),
-        )
+        return read_created(await self._post(CREATE_PATH, build_create(request)))
+
+    async def speak(self, request: SpeechRequest) -> KlingTask:
+        """Buy one speech: MAY SPEND MONEY. Exactly one POST, which nothing repeats.
+
+        Kling answers with the finished speech. When it is cancelled after sending, its outcome is unknown.
+
+        Args:
+            request: What is to be said, and how.
+
+        Returns:
+            The Kling task that was bought, with its speech unless that is still being made.
+
+        Raises:
+            NotSent: The request never left this machine; nothing was bought.
+            OutcomeUnknown: It was sent and may have been bought.
+            ProviderError: It was refused and not bought; see `blocks.kling.speech.read_spoken`.
+        """
+        return read_spoken(await self._post(SPEECH_PATH, build_speech(request)), request)
+
+    async def get_speech(self, task_id: str) -> KlingTask:
+        """Read the Kling task of a speech. Costs nothing and may be repeated freely.
+
+        Nobody documents that the provider answers this; what it does not answer says nothing about the task.
+
+        Raises:
+            InvalidRequest: The id cannot be part of a path.
+            ProviderError: No answer or no task; see `blocks.kling.protocol.read_task`.
+        """
+        sent = await self._read(task_id, SPEECH_QUERY_PATH)
         if sent.answer is None:
-            raise _unanswered(sent, begun=body.begun)
-        return read_created(sent.answer)
+            raise _unread(sent, task_id)
+        return read_speech(sent.answer, task_id)
 
     async def get(self, task_id: str, template: str | None = None) -> KlingTask:
         """Read a Kling task by the provider's id. Costs nothing and may be repeated freely.
@@ -193,6 +218,25 @@ class KlingClient:
         # https://apidoc.cometapi.com/quickstarts/video/kling-api
         key = f"Bearer {self._key.get_secret_value()}"
         return {"Authorization": key, "Accept": "application/json", "Accept-Encoding": "identity"}
+
+    async def _post(self, path: str, document: dict[str, Any]) -> Answer:
+        # Money: the body can be read once only, so no layer below can send it a second time.
+        body = Body(json.dumps(document).encode())
+        # Nor is its connection used again: one that died while idle would turn a POST into a doubt.
+        headers = self._headers | {
+            "Content-Type": "application/json",
+            "Content-Length": str(body.size),
+            "Connection": "close",
+        }
+        sent = await exchange(
+            self._posts,
+            self._posts.build_request("POST", self._base_url + path, headers=headers, content=body),
+            seconds=self._timeouts.create_seconds,
+            hide=self._key.get_secret_value(),
+        )
+        if sent.answer is None:
+            raise _unanswered(sent, begun=body.begun)
+        return sent.answer
 
     async def _read(self, name: str, template: str | None = None) -> Exchange:
         path = query_path(usable_query_path(template) if template else self._query_path, name)

@@ -38,6 +38,7 @@ class Delivery:
         stall_seconds: How long nothing may arrive. There is no limit on the whole download.
         most_resumes: How often the download is taken up again at most.
         pause_seconds: How long to wait before that.
+        thing: What is fetched, as people call it.
 
     Attributes:
         content_length: Bytes of the whole file, or `None` when the host does not say.
@@ -60,6 +61,7 @@ class Delivery:
         stall_seconds: float = STALL_SECONDS,
         most_resumes: int = MOST_RESUMES,
         pause_seconds: float = PAUSE_SECONDS,
+        thing: str = "video",
     ) -> None:
         self._url = url
         self._client = client
@@ -67,6 +69,7 @@ class Delivery:
         self._patience = httpx.Timeout(stall_seconds)
         self._most_resumes = most_resumes
         self._pause_seconds = pause_seconds
+        self._thing = thing
         self._response: httpx.Response | None = None
         self._validator: str | None = None
         self.content_length: int | None = None
@@ -186,13 +189,14 @@ class Delivery:
     ) -> ClipUnavailable:
         facts = Facts(http_status=response.status_code if response else None)
         return ClipUnavailable(
-            f"The video at {_place(self._url)} cannot be fetched: {what}", facts, next_step
+            f"The {self._thing} at {_place(self._url)} cannot be fetched: {what}", facts, next_step
         )
 
     def _too_long(self) -> ClipRejected:
         return ClipRejected(
-            f"The video at {_place(self._url)} is longer than the {self._ceiling_bytes} bytes allowed",
-            next_step="Allow a longer file, then run it again; the video is paid for and not lost.",
+            f"The {self._thing} at {_place(self._url)} is longer than the "
+            f"{self._ceiling_bytes} bytes allowed",
+            next_step=f"Allow a longer file, then run it again; the {self._thing} is paid for and not lost.",
         )
 
 

@@ -90,12 +90,14 @@ def check_mode(mode: str) -> tuple[Fault, ...]:
     return (Fault("mode", f"'{mode[:40]}'", "std or pro"),)
 
 
-def check_one_audio(audio: str | None, audio_id: str | None) -> tuple[Fault, ...]:
-    """Check that exactly one of a voice clip and a Kling audio id is given; empty text counts as none."""
-    given = [bool(value and value.strip()) for value in (audio, audio_id)]
-    if sum(given) == 1:
+def check_one_audio(audio: str | None, audio_id: str | None, text: str | None = None) -> tuple[Fault, ...]:
+    """Check that exactly one of voice clip, Kling audio id and text is given; empty ones count as none."""
+    values = {"audio": audio, "audio_id": audio_id, "text": text}
+    given = [name for name, value in values.items() if value and value.strip()]
+    if len(given) == 1:
         return ()
-    return (Fault("audio", "both audio and audio_id" if all(given) else "no audio", "audio or audio_id"),)
+    found = f"both {' and '.join(given)}" if given else "no audio"
+    return (Fault("audio", found, "audio, audio_id or text"),)
 
 
 def strip_data_prefix(text: str) -> str:

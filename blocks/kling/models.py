@@ -58,11 +58,11 @@ _STATUS_OF_WORD = {
 }
 
 
-class Video(BaseModel):
-    """A delivered video.
+class Media(BaseModel):
+    """Something that was delivered.
 
     Attributes:
-        id: The provider's id of the video.
+        id: The provider's id of it.
         url: Where it can be fetched for a while. The link may be signed, so it lives in memory only: it is
             in no dump, repr or pickle, and empty in what was read back from one.
         seconds: Its length as the provider states it.
@@ -79,6 +79,14 @@ class Video(BaseModel):
         return {**state, "__dict__": {**state["__dict__"], "url": ""}}
 
 
+class Video(Media):
+    """A delivered video."""
+
+
+class Audio(Media):
+    """Delivered speech. Its id is the `audio_id` of an avatar for 30 days; the link may be missing."""
+
+
 class KlingTask(BaseModel):
     """The provider's side of a job, as one answer described it.
 
@@ -89,6 +97,7 @@ class KlingTask(BaseModel):
         message: Why it failed, or what else is worth knowing; without secrets.
         external_task_id: Our name for it, where the provider repeats it.
         videos: The delivered videos.
+        audios: The delivered speech, of a Kling task that speaks.
         charged_units: Kling units this cost, where the provider says so.
         charged_quota: Deduction from a cash balance, where the provider says so.
         charged_list_price: List price of that deduction.
@@ -106,6 +115,7 @@ class KlingTask(BaseModel):
     message: str = ""
     external_task_id: str | None = None
     videos: tuple[Video, ...] = ()
+    audios: tuple[Audio, ...] = ()
     charged_units: str | None = None
     charged_quota: str | None = None
     charged_list_price: str | None = None
@@ -118,6 +128,11 @@ class KlingTask(BaseModel):
     def video(self) -> Video | None:
         """The first video that has a link, if any."""
         return next((video for video in self.videos if video.url), None)
+
+    @property
+    def audio(self) -> Audio | None:
+        """The first speech, if any, with or without a link."""
+        return next(iter(self.audios), None)
 
     @property
     def is_curable(self) -> bool:

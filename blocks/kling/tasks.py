@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from blocks.kling.envelopes import Envelope, integer, text_of
-from blocks.kling.models import KlingTask, TaskStatus, Video
+from blocks.kling.models import Audio, KlingTask, TaskStatus, Video
 from blocks.kling.redaction import redact
 
 Layer = dict[str, Any]
@@ -34,10 +34,10 @@ def task_in(envelope: Envelope, asked_id: str | None = None) -> KlingTask | None
     if task_id is None or not (named or ("code" in envelope.layers[0] and _words(layers))):
         return None
     status, word, notes = _status(layers)
-    videos = _videos(layers)
+    videos, audios = _videos(layers), audios_in(layers)
     if asked_id and named and named != asked_id:
         notes.append(f"the answer calls this task {redact(named, 60)}")
-    if status is TaskStatus.SUCCEED and not videos:
+    if status is TaskStatus.SUCCEED and not videos and not audios:
         notes.append(f"no usable video link in: {envelope.excerpt}")
     reason = _reason(layers, failed=status is TaskStatus.FAILED)
     return KlingTask(
@@ -47,6 +47,7 @@ def task_in(envelope: Envelope, asked_id: str | None = None) -> KlingTask | None
         message=redact("; ".join(part for part in (reason, *notes) if part), 600),
         external_task_id=_first_text((*_children(layers, "task_info"), *layers), "external_task_id"),
         videos=videos,
+        audios=audios,
         created_at=_first_moment(layers, "created_at"),
         updated_at=_first_moment(layers, "updated_at"),
         request_id=envelope.request_id,
@@ -75,7 +76,7 @@ def _status(layers: tuple[Layer, ...]) -> tuple[TaskStatus, str, list[str]]:
     # https://github.com/QuantumNous/new-api/issues/5715
     chosen = known[0]
     running = [pair for pair in known if not pair[0].is_final]
-    if chosen[0] is TaskStatus.SUCCEED and running and not _videos(layers):
+    if chosen[0] is TaskStatus.SUCCEED and running and not (_videos(layers) or audios_in(layers)):
         chosen = running[0]
     others = {word for word in words if TaskStatus.of(word) is not chosen[0]}
     return *chosen, [f"the answer also says {redact(word, 60)}" for word in sorted(others)]
@@ -87,18 +88,31 @@ def _words(layers: tuple[Layer, ...]) -> list[str]:
 
 
 def _videos(layers: tuple[Layer, ...]) -> tuple[Video, ...]:
-    for layer in layers:
-        result = layer.get("task_result")
-        entries = result.get("videos") if isinstance(result, dict) else None
-        videos = (
-            tuple(_video(entry) for entry in entries or () if _is_usable(entry))
-            if isinstance(entries, list)
-            else ()
-        )
-        if videos:
+    for entries in _results(layers, "videos"):
+        if videos := tuple(Video.model_validate(_media(entry)) for entry in entries if _is_usable(entry)):
             return videos
     # Gateways that flatten the result: https://docs.crazyrouter.com/video/kling/query
-    return next(((_video(layer),) for layer in layers if _is_usable(layer)), ())
+    return next(((Video.model_validate(_media(layer)),) for layer in layers if _is_usable(layer)), ())
+
+
+def audios_in(layers: tuple[Layer, ...]) -> tuple[Audio, ...]:
+    """Return the speech that an answer delivers: each with an id or a link."""
+    # https://klingai.com/document-api/api/video/avatar/text-to-speech.md
+    for entries in _results(layers, "audios"):
+        found = (_media(entry) | {"url": _link(entry)} for entry in entries)
+        if audios := tuple(Audio.model_validate(each) for each in found if each["id"] or each["url"]):
+            return audios
+    return ()
+
+
+def _results(layers: tuple[Layer, ...], name: str) -> Iterator[list[Layer]]:
+    for result in _children(layers, "task_result"):
+        entries = result.get(name)
+        yield [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _link(entry: Layer) -> str:
+    return text_of(entry.get("url")) or "" if _is_usable(entry) else ""
 
 
 def _is_usable(entry: object) -> bool:
@@ -110,12 +124,12 @@ def _is_usable(entry: object) -> bool:
         return False
 
 
-def _video(entry: Layer) -> Video:
-    return Video(
-        id=text_of(entry.get("id")) or "",
-        url=text_of(entry.get("url")) or "",
-        seconds=_seconds(entry.get("duration")),
-    )
+def _media(entry: Layer) -> dict[str, Any]:
+    return {
+        "id": text_of(entry.get("id")) or "",
+        "url": text_of(entry.get("url")) or "",
+        "seconds": _seconds(entry.get("duration")),
+    }
 
 
 def _reason(layers: tuple[Layer, ...], *, failed: bool) -> str:

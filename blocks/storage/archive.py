@@ -8,6 +8,7 @@ from typing import Self
 from blocks.storage.journal import Journal
 from blocks.storage.layout import clip_key
 from blocks.storage.sidecar import Sidecar, commit_sidecar, read_sidecar
+from blocks.storage.speech import SpeechSidecar, read_speech
 from blocks.storage.store import Store
 
 
@@ -30,6 +31,10 @@ class Archive:
     async def find_done(self, job_id: str) -> Sidecar | None:
         """Return the sidecar of a finished job, or `None`. One read."""
         return await read_sidecar(self.store, job_id)
+
+    async def find_speech(self, speech_id: str) -> SpeechSidecar | None:
+        """Return the sidecar of a speech that is made, or `None`. One read."""
+        return await read_speech(self.store, speech_id)
 
     async def commit(self, sidecar: Sidecar) -> Sidecar:
         """Mark a job as done and return the sidecar that counts."""

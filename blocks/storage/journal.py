@@ -21,7 +21,7 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -85,6 +85,7 @@ class Entry(BaseModel):
     """One entry: the whole state of the job after a step.
 
     Attributes:
+        kind: What is bought: an avatar, or the speech that will be its voice.
         number: Place in the journal, from 1.
         token: Unlike that of any other entry, so that a writer recognises its own after a lost answer.
         claim: Token of the POST that the last `intent` announced, or is about.
@@ -92,9 +93,11 @@ class Entry(BaseModel):
         attempt: Which POST this is, over all purchases.
         intended_at: When the last `intent` was written.
         expires_at: When the POST of the last `intent` has certainly ended, by the wall clock.
-        external_task_id: Our name for the Kling task.
+        external_task_id: Our name for the Kling task; speech has none.
         base_url: The API the job was sent to; it is collected there, whatever is configured later.
         query_path: The path it is read back by.
+        audio_id: Kling's id of a speech, as soon as it is known.
+        audio_seconds: Its length as the provider states it.
         job: What was asked for, as the caller described it.
         surplus_task_ids: Kling tasks bought besides the one that counts; wanted: always empty.
     """
@@ -102,6 +105,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: int = 1
+    kind: Literal["avatar", "speech"] = "avatar"
     job_id: str
     number: int
     step: Step
@@ -117,10 +121,17 @@ class Entry(BaseModel):
     query_path: str = ""
     kling_task_id: str | None = None
     submitted_at: datetime | None = None
+    audio_id: str | None = None
+    audio_seconds: float | None = None
     outcome: Outcome = Outcome()
     run: str = ""
     surplus_task_ids: tuple[str, ...] = ()
     job: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def thing(self) -> str:
+        """What is bought, as people call it."""
+        return "speech" if self.kind == "speech" else "video"
 
     def standing(self, now: datetime) -> Standing:
         """Return what may be done with the job at `now`."""

@@ -3,6 +3,9 @@
 ```
 clips/ab/<job_id>.mp4           the clip
 clips/ab/<job_id>.json          its sidecar: the mark that the job is done
+speech/ab/<speech_id>.mp3       the speech of a text (or .wav, .m4a, .aac: what was delivered)
+speech/ab/<speech_id>.json      its sidecar: the mark that it is made
+speech/ab/<speech_id>.<sha256>.aside  a delivered sound that failed its checks
 journal/ab/<job_id>/0001.json   what was done for the job, one entry a file, never changed
 open/<job_id>.0001              there may be something to collect for this job
 aside/<job_id>.<sha256>.mp4     a delivered file that failed its checks
@@ -39,6 +42,21 @@ def clip_key(job_id: str) -> str:
 def sidecar_key(job_id: str) -> str:
     """Return the key of the sidecar of `job_id`."""
     return f"clips/{_shard(job_id)}/{job_id}.json"
+
+
+def speech_key(speech_id: str, suffix: str = "mp3") -> str:
+    """Return the key of the sound of `speech_id`."""
+    return f"speech/{_shard(speech_id)}/{speech_id}.{suffix}"
+
+
+def speech_sidecar_key(speech_id: str) -> str:
+    """Return the key of the sidecar of `speech_id`."""
+    return f"speech/{_shard(speech_id)}/{speech_id}.json"
+
+
+def speech_aside_key(speech_id: str, sha256: str) -> str:
+    """Return the key under which a sound of this digest that failed its checks is kept for inspection."""
+    return f"speech/{_shard(speech_id)}/{speech_id}.{sha256}.aside"
 
 
 def journal_key(job_id: str, number: int) -> str:

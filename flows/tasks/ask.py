@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
+
 from prefect import runtime
 from prefect.flow_runs import asuspend_flow_run
 
@@ -10,22 +14,25 @@ from blocks.kling.job import Job
 from blocks.storage.journal import Entry, Standing, Step, now
 from flows.tasks.connections import Connections
 from flows.tasks.decision import Decision, decide_job
+from flows.tasks.lookup import what_to_look_for
 from flows.tasks.request import Request
 from flows.tasks.submit import submit
 
-_FORM = """**Nobody can tell whether this video was bought.**
+Bought = TypeVar("Bought")
+
+_FORM = """**Nobody can tell whether this {thing} was bought.**
 
 {message}
 
 | | |
 | --- | --- |
 | job | `{job_id}` |
-| external task id | `{external_task_id}` |
+| to look for | {what} |
 | posted | {posted} |
 | HTTP status, service code | {http_status}, {service_code} |
 | request id | {request_id} |
 
-Look for the external task id in the provider's console or log. It is there: choose *adopt* and give its Kling
+Look for it in the provider's console or log. It is there: choose *adopt* and give its Kling
 task id. It is not there: *post again*. Not answering costs nothing and loses nothing.
 """
 
@@ -39,9 +46,14 @@ async def submit_or_ask(job: Job, request: Request, connections: Connections) ->
         NeedsDecision: This run cannot wait because it has no deployment.
         AvatarError: See `flows.tasks.submit.submit_job`.
     """
+    return await settled(partial(submit, job, request, connections), connections)
+
+
+async def settled(buy: Callable[[], Awaitable[Bought]], connections: Connections) -> Bought:
+    """Await `buy` until it is settled what was bought: a person is asked about each doubt."""
     while True:
         try:
-            return await submit(job, request, connections)
+            return await buy()
         except NeedsDecision as doubt:
             await ask_person(doubt, connections)
 
@@ -85,8 +97,9 @@ async def ask_person(doubt: NeedsDecision, connections: Connections) -> None:
 def _form(doubt: NeedsDecision, last: Entry) -> str:
     return _FORM.format(
         message=doubt.message,
+        thing=last.thing,
         job_id=last.job_id,
-        external_task_id=last.external_task_id,
+        what=what_to_look_for(last),
         posted=f"{last.intended_at:%Y-%m-%d %H:%M:%S} UTC" if last.intended_at else "unknown",
         http_status=doubt.facts.http_status or "none",
         service_code=doubt.facts.service_code or "none",

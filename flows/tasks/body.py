@@ -24,8 +24,9 @@ async def build_request(
     """
     limits = connections.credentials.media_limits
     sound_file = None
-    if job.audio and request.audio:
-        sound_file = await _media("audio", request.audio, job.audio, limits.audio_bytes, connections)
+    voice = job.audio.reference if job.speech and job.audio else request.audio
+    if job.audio and voice and job.audio_id is None:
+        sound_file = await _media("audio", voice, job.audio, limits.audio_bytes, connections)
     return AvatarRequest(
         image=await _media("image", request.image, job.image, limits.image_bytes, connections),
         sound_file=sound_file,

@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict
 from blocks.errors import AvatarError, NeedsDecision, TaskFailed
 from blocks.kling.models import TaskStatus
 from blocks.storage.journal import Entry, OpenMark, Outcome, Standing, Step, now
+from blocks.storage.speech import audio_id_lives
 from flows.tasks.archive import archive_clip
 from flows.tasks.connections import Connections
 from flows.tasks.events import emit_archived, emit_stopped
 from flows.tasks.lookup import clear_up
 from flows.tasks.poll import read_task, record_failure
+from flows.tasks.speech_archive import archive_speech
 from flows.tasks.submit import check_route
 
 State = Literal[
@@ -48,7 +50,7 @@ async def collect_job(mark: OpenMark, connections: Connections) -> Report:
     """
     journal, job_id = connections.archive.journal, mark.job_id
     last = await journal.last(job_id)
-    if await connections.archive.find_done(job_id):
+    if await _is_done(last, job_id, connections):
         await journal.close(job_id, max(mark.number, last.number if last else 0))
         return _report(last, job_id, "archived", "finished before")
     if last is None or last.number < mark.number:
@@ -61,7 +63,15 @@ async def collect_job(mark: OpenMark, connections: Connections) -> Report:
     except NeedsDecision as error:
         return _report(last, job_id, "needs decision", f"{error.message}. {error.next_step}")
     except AvatarError as error:
+        if last.kind == "speech" and not audio_id_lives(last.intended_at or last.at):
+            await journal.close(job_id, last.number)
         return _report(last, job_id, "unfinished", f"{error.message}. {error.next_step}")
+
+
+async def _is_done(last: Entry | None, job_id: str, connections: Connections) -> bool:
+    archive = connections.archive
+    is_speech = last is not None and last.kind == "speech"
+    return await (archive.find_speech(job_id) if is_speech else archive.find_done(job_id)) is not None
 
 
 async def _collect(last: Entry, connections: Connections) -> Report:
@@ -81,6 +91,9 @@ async def _collect(last: Entry, connections: Connections) -> Report:
         raise await record_failure(last, task, connections)
     if task.status is not TaskStatus.SUCCEED:
         return _running(last, task.provider_status, connections)
+    if last.kind == "speech":
+        speech = await archive_speech(last, task, connections)
+        return _report(last, last.job_id, "archived", connections.archive.address(speech.audio.key))
     sidecar = await archive_clip(last, task, connections)
     emit_archived(sidecar, connections.archive.address(sidecar.clip.key))
     return _report(last, last.job_id, "archived", connections.archive.address(sidecar.clip.key))

@@ -9,10 +9,12 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from blocks.errors import AvatarError, Facts, Fault, InvalidRequest, JobInProgress, ProviderError
-from blocks.kling.models import TaskStatus
+from blocks.kling.models import KlingTask, TaskStatus
 from blocks.storage.journal import Entry, Outcome, Standing, Step, now
 from blocks.storage.layout import open_key
 from flows.tasks.connections import Connections
+from flows.tasks.poll import read_task
+from flows.tasks.record import spoken_by
 
 Choice = Literal["adopt", "post again", "give up"]
 
@@ -79,9 +81,9 @@ async def _changes(last: Entry, decision: Decision, connections: Connections) ->
     if standing is Standing.BUSY:
         raise JobInProgress("Another run is posting this job right now", Facts(job_id=last.job_id))
     if decision.choice == "adopt":
-        await _check_adoptable(last, decision.kling_task_id, connections)
+        task = await _check_adoptable(last, decision.kling_task_id, connections)
         adopted = {"kling_task_id": decision.kling_task_id, "submitted_at": last.intended_at or now()}
-        return adopted | _surplus(last, decision.kling_task_id)
+        return adopted | spoken_by(task) | _surplus(last, decision.kling_task_id)
     if decision.choice == "post again":
         await _check_not_bought(last, connections)
     return {}
@@ -114,14 +116,15 @@ def _refused(last: Entry, kling_task_id: str | None, found: str, limit: str) -> 
     return InvalidRequest((Fault("choice", f"Kling task {kling_task_id} {found}", limit),), facts)
 
 
-async def _check_adoptable(last: Entry, kling_task_id: str, connections: Connections) -> None:
+async def _check_adoptable(last: Entry, kling_task_id: str, connections: Connections) -> KlingTask:
     facts = Facts(job_id=last.job_id, kling_task_id=kling_task_id or None)
     if not kling_task_id.strip():
         raise InvalidRequest((Fault("kling_task_id", "empty", "the id of the Kling task to adopt"),), facts)
     try:
-        task = await connections.client.get(kling_task_id, last.query_path or None)
+        task = await read_task(last.model_copy(update={"kling_task_id": kling_task_id}), connections)
     except AvatarError as error:
         raise error.about(job_id=last.job_id) from None
     if task.external_task_id and task.external_task_id != last.external_task_id:
         found = f"that Kling task has external task id {task.external_task_id}"
         raise InvalidRequest((Fault("kling_task_id", found, f"one named {last.external_task_id}"),), facts)
+    return task

@@ -10,6 +10,7 @@ from prefect.events import emit_event
 from blocks.errors import AvatarError, NeedsDecision
 from blocks.storage.journal import Entry
 from blocks.storage.sidecar import Sidecar
+from blocks.storage.speech import SpeechSidecar
 
 _EVENTS = uuid.UUID("0d6a6a0e-6d0f-4d4e-8f53-0f7f6a6f2c11")
 
@@ -30,6 +31,27 @@ def emit_archived(sidecar: Sidecar, clip: str) -> None:
         "sha256": sidecar.clip.sha256,
     }
     _emit("archived", sidecar.job_id, sidecar.name, facts, once=sidecar.times.archived.isoformat(), clip=clip)
+
+
+def emit_speech_made(sidecar: SpeechSidecar, audio: str) -> None:
+    """Say that a speech is in the archive, at the address `audio`."""
+    facts = {
+        "speech_id": sidecar.speech_id,
+        "name": sidecar.name,
+        "kling_task_id": sidecar.task_id,
+        "audio_id": sidecar.audio_id,
+        "audio": audio,
+        "seconds": sidecar.audio.seconds,
+        "size": sidecar.audio.size,
+        "sha256": sidecar.audio.sha256,
+    }
+    resource = {
+        "prefect.resource.id": f"kling-avatar.speech.{sidecar.speech_id}",
+        "prefect.resource.name": sidecar.name,
+        "kling-avatar.audio": audio,
+    }
+    once = f"made {sidecar.speech_id} {sidecar.archived.isoformat()}"
+    emit_event("kling-avatar.speech.made", resource, payload=facts, id=uuid.uuid5(_EVENTS, once))
 
 
 def emit_stopped(job_id: str, name: str, error: AvatarError) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from blocks.errors import Fault, SourceUnavailable
 from blocks.kling.sources import read_source
 from flows.tasks.addresses import folder_of
 from flows.tasks.listing import File, list_files
 from flows.tasks.manifest import LONGEST_MANIFEST, mentioned
+from flows.tasks.options import asks_to_speak
 from flows.tasks.pairing import Piece, manifests, sort_out
 from flows.tasks.pieces import PieceReport, waiting
 from flows.tasks.side_by_side import side_by_side
@@ -58,7 +59,7 @@ async def look(inbox: str, quiet_seconds: float) -> Sight:
         if addresses is None or file.modified > quiet_since
     )
     ready, left = [], []
-    for piece in sort_out(files, names):
+    for piece in await side_by_side(_with_speech, sort_out(files, names), _READ_AT_ONCE):
         if why := _reason_to_wait(piece, quiet_since, held):
             left.append(waiting(piece, why))
         else:
@@ -80,8 +81,13 @@ async def still_same(pieces: Sequence[Piece], sight: Sight, inbox: str, quiet_se
     files = await list_files(inbox)
     if manifests(files) != sight.manifests:
         return []
-    same = set(sort_out(files, sight.mentioned))
-    return [piece for piece in pieces if piece in same]
+    same = {(piece.name, piece.files) for piece in sort_out(files, sight.mentioned)}
+    return [piece for piece in pieces if (piece.name, piece.files) in same]
+
+
+async def _with_speech(piece: Piece) -> Piece:
+    """Take a text that is to be spoken for the voice clip of its piece."""
+    return replace(piece, kind="pair") if await asks_to_speak(piece) else piece
 
 
 async def _read_mentioned(manifest: File) -> set[str] | None:

@@ -48,6 +48,8 @@ async def clear_up(entry: Entry, connections: Connections, *, wait: bool = True)
         NeedsDecision: It cannot be known.
         ProviderError: The provider did not answer the question; the job stays as it is.
     """
+    if entry.kind == "speech":
+        raise await _undecided(entry, connections, "the provider takes no name of ours for speech")
     if connections.credentials.lookup == "no":
         raise await _undecided(entry, connections, "lookup by external task id is switched off")
     task = await _search(entry, connections, wait=wait)
@@ -105,11 +107,19 @@ async def _undecided(entry: Entry, connections: Connections, reason: str) -> Nee
         request_id=outcome.request_id,
     )
     return NeedsDecision(
-        f"Nobody can tell whether this video was bought: {outcome.message.rstrip('.')}; {reason}",
+        f"Nobody can tell whether this {entry.thing} was bought: {outcome.message.rstrip('.')}; {reason}",
         facts,
-        f"Look for external task id {entry.external_task_id} in the provider's console or log, then run the "
-        f"decide flow for this job: adopt the Kling task, post again, or give up.",
+        f"Look for {what_to_look_for(entry)} in the provider's console or log, then run the "
+        f"decide flow for job {entry.job_id}: adopt the Kling task, post again, or give up.",
     )
+
+
+def what_to_look_for(entry: Entry) -> str:
+    """Return by what a person finds the Kling task of a doubtful entry."""
+    if entry.kind == "speech":
+        when = f"{entry.intended_at:%Y-%m-%d %H:%M:%S} UTC" if entry.intended_at else "an unknown time"
+        return f"speech in voice {entry.job.get('voice', '')!r} that was made at {when}"
+    return f"external task id {entry.external_task_id}"
 
 
 async def _reread(entry: Entry, connections: Connections) -> Entry:

@@ -1,4 +1,4 @@
-"""A manifest: CSV or JSON Lines, with columns named like the parameters of generate-avatar."""
+"""A manifest: CSV or JSON Lines, with columns named like the parameters of the flows for one video."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ from flows.tasks.request import Request
 COLUMNS = tuple(Request.model_fields)
 LONGEST_MANIFEST = 16 * 2**20
 
+Field = str | int | float
+
 _PLACES = frozenset({"image", "audio"})
-_WHOLE_NUMBER = re.compile(r"[+-]?\d{1,9}")
+_WHOLE_NUMBER = (int, re.compile(r"[+-]?\d{1,9}"), "a whole number from 1")
+_DECIMAL = (float, re.compile(r"\d{1,3}(\.\d{1,6})?"), "a number such as 1.2")
+_NUMBERS: dict[str, tuple[type[int] | type[float], re.Pattern[str], str]] = {
+    "take": _WHOLE_NUMBER,
+    "speech_take": _WHOLE_NUMBER,
+    "speed": _DECIMAL,
+}
 _BETWEEN_CELLS = re.compile(r'[,;\t\r\n"]+')
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(/))")
 
@@ -91,9 +99,9 @@ def mentioned(data: bytes, address: str) -> set[str]:
     return {joined(folder, cell) for cell in cells if "." in cell[:4096]}
 
 
-def read_fields(record: Mapping[str, object]) -> tuple[dict[str, str | int], tuple[Fault, ...]]:
+def read_fields(record: Mapping[str, object]) -> tuple[dict[str, Field], tuple[Fault, ...]]:
     """Return the parameters that a record gives, without the empty ones, and what is wrong with them."""
-    fields: dict[str, str | int] = {}
+    fields: dict[str, Field] = {}
     faults = []
     for name, value in record.items():
         read = _read_field(name, value)
@@ -113,14 +121,21 @@ def _row(number: int, record: Record, folder: str) -> Row:
     return Row(number, Request.model_validate({"image": "", **fields}), faults)
 
 
-def _read_field(name: str, value: object) -> str | int | Fault | None:
+def _read_field(name: str, value: object) -> Field | Fault | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    if name == "take":
-        text = "" if isinstance(value, bool) else str(value).strip()
-        return int(text) if _WHOLE_NUMBER.fullmatch(text) else Fault(name, text[:40], "a whole number from 1")
+    if name == "speak":
+        return value if isinstance(value, bool) else Fault(name, str(value)[:40], "true or false")
+    if name in _NUMBERS:
+        return _read_number(name, value)
     if not isinstance(value, str):
         return Fault(name, f"no text but {type(value).__name__}", "text")
     if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in value):
         return Fault(name, "a zero byte or half of a character", "text that UTF-8 can hold")
     return value.strip()
+
+
+def _read_number(name: str, value: object) -> Field | Fault:
+    kind, pattern, limit = _NUMBERS[name]
+    text = "" if isinstance(value, bool) else str(value).strip()
+    return kind(text) if pattern.fullmatch(text) else Fault(name, text[:40], limit)

@@ -1,4 +1,4 @@
-"""What is written beside a portrait and a voice clip: a prompt in a text file, or options as JSON."""
+"""What is written beside a portrait and a voice clip: a prompt or what to say, and options as JSON."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import json
 from blocks.errors import Fault, SourceUnavailable
 from blocks.kling.sources import read_source
 from flows.tasks.listing import File
-from flows.tasks.manifest import Row, read_fields
+from flows.tasks.manifest import Field, Row, read_fields
 from flows.tasks.pairing import Piece
 from flows.tasks.request import Request
 from flows.tasks.results import RowResult, stopped
 
-OPTIONS = ("prompt", "mode", "take", "name", "rights")
+OPTIONS = (
+    "prompt", "mode", "take", "name", "rights", "speak", "voice", "language", "speed", "speech_take"
+)  # fmt: skip
 
 _LONGEST_TEXT = 64 * 1024
 
-Fields = tuple[dict[str, str | int], tuple[Fault, ...]]
+Fields = tuple[dict[str, Field], tuple[Fault, ...]]
 
 
 async def row_of(number: int, piece: Piece) -> Row | RowResult:
@@ -31,25 +33,46 @@ async def row_of(number: int, piece: Piece) -> Row | RowResult:
         fields, faults = await _read_beside(piece)
     except SourceUnavailable as error:
         return stopped(number, piece.name, error)
-    media = {"image": piece.of("portrait")[0].address, "audio": piece.of("voice clip")[0].address}
+    media = {"image": piece.of("portrait")[0].address}
+    if voice := piece.of("voice clip"):
+        media["audio"] = voice[0].address
     return Row(number, Request.model_validate({"name": piece.name, **fields, **media}), faults)
 
 
+async def asks_to_speak(piece: Piece) -> bool:
+    """Tell whether a piece without a voice clip has options that ask for speech: `"speak": true`.
+
+    A piece whose options cannot be read now does not, until they can.
+    """
+    if not piece.may_speak:
+        return False
+    try:
+        text = await _read_text(piece.of("options")[0], "options")
+    except SourceUnavailable:
+        return False
+    fields, _ = _parse_options(text) if isinstance(text, str) else ({}, ())
+    return fields.get("speak") is True
+
+
 async def _read_beside(piece: Piece) -> Fields:
-    fields: dict[str, str | int] = {}
+    fields: dict[str, Field] = {}
     faults: list[Fault] = []
     for file in piece.of("options"):
         text = await _read_text(file, "options")
         fields, wrong = _parse_options(text) if isinstance(text, str) else ({}, (text,))
         faults += wrong
+    speaks = fields.pop("speak", False)
+    if speaks and piece.of("voice clip"):
+        faults.append(Fault("speak", "true beside a voice clip", "a voice clip, or a text to speak"))
+    name = "text" if speaks else "prompt"
     for file in piece.of("prompt"):
-        text = await _read_text(file, "prompt")
+        text = await _read_text(file, name)
         if isinstance(text, Fault):
             faults.append(text)
-        elif "prompt" in fields:
+        elif name in fields:
             faults.append(Fault("prompt", "given twice", "a text file or a prompt among the options"))
         else:
-            fields["prompt"] = text
+            fields[name] = text
     return fields, tuple(faults)
 
 

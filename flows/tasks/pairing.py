@@ -29,7 +29,7 @@ class Piece:
 
     Attributes:
         name: The path of the manifest, or the path of the others without extension.
-        kind: `lonely` lacks a portrait or a voice clip.
+        kind: `lonely` lacks a portrait or a voice clip; a `pair` may have a text to speak in its place.
         files: In order of their keys.
     """
 
@@ -58,6 +58,12 @@ class Piece:
             for role in ("portrait", "voice clip")
             if not self.of(role)
         )
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether it lacks the voice clip only, and has a text and options that may ask to speak it."""
+        has = [bool(self.of(role)) for role in _ROLES]
+        return has == [role != "voice clip" for role in _ROLES]
 
     def fingerprint(self, inbox: str) -> str:
         """Return a digest that changes when a file comes, goes or is written anew."""

@@ -100,6 +100,8 @@ async def _look(entry: Entry, connections: Connections, pauses: _Pauses) -> Klin
 
 async def read_task(entry: Entry, connections: Connections) -> KlingTask:
     """Read the Kling task of a job once, by the route that it was sent by. Costs nothing."""
+    if entry.kind == "speech":
+        return await connections.client.get_speech(entry.kling_task_id or "")
     return await connections.client.get(entry.kling_task_id or "", entry.query_path or None)
 
 

@@ -7,11 +7,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from blocks.errors import AccessRefused, AvatarError, NotSent, RequestRejected, SlowDown
-from blocks.kling.job import Job, external_task_id_of
-from blocks.kling.models import AvatarRequest
+from blocks.kling.client import KlingClient
+from blocks.kling.job import Job, Speech, external_task_id_of
+from blocks.kling.models import AvatarRequest, KlingTask
+from blocks.kling.speech import SPEECH_QUERY_PATH
 from blocks.storage.journal import Entry, Outcome, Step, new_token, now
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
@@ -23,19 +26,31 @@ CLAIM_SECONDS = 30.0
 Result = TypeVar("Result")
 
 
+async def create_avatar(client: KlingClient, request: AvatarRequest) -> KlingTask:
+    """Buy one video: MAY SPEND MONEY."""
+    return await client.create(request)
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to be bought.
 
     Attributes:
-        job: The wanted video.
+        job: The wanted video, or the wanted speech.
         build: Reads the inputs again and builds the request that carries the given external task id.
         run: Name of the run, for people who read the journal.
+        post: Sends that request by exactly one POST, and returns what was bought. MAY SPEND MONEY.
     """
 
-    job: Job
-    build: Callable[[str], Awaitable[AvatarRequest]]
+    job: Job | Speech
+    build: Callable[[str], Awaitable[Any]]
     run: str = ""
+    post: Callable[[KlingClient, Any], Awaitable[KlingTask]] = create_avatar
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether speech is wanted: the provider takes no name of ours for it."""
+        return isinstance(self.job, Speech)
 
 
 async def purchase(order: Order, last: Entry | None, connections: Connections) -> Entry | None:
@@ -58,18 +73,21 @@ async def purchase(order: Order, last: Entry | None, connections: Connections) -
         ProviderError: The provider refused; nothing was bought.
     """
     number = (last.purchase + bool(last.kling_task_id)) if last else 1
-    if last and number == last.purchase and last.external_task_id:
+    if order.is_speech:
+        name = ""
+    elif last and number == last.purchase and last.external_task_id:
         name = last.external_task_id
     else:
         name = external_task_id_of(connections.credentials.task_namespace, order.job.job_id, number)
-    await connections.check_key(name)
+    await connections.check_key(name or order.job.job_id)
     async with connections.bodies:
         request = await order.build(name)
         started = time.monotonic()
         intent = await _claim(order, last, number, name, connections)
         if intent is None:
             return last
-        return await _finish_even_if_cancelled(_post(intent, request, started, connections))
+        post = partial(order.post, connections.client, request)
+        return await _finish_even_if_cancelled(_post(intent, post, started, connections))
 
 
 async def _claim(
@@ -81,27 +99,32 @@ async def _claim(
         order.job.job_id,
         last,
         Step.INTENT,
+        kind="speech" if order.is_speech else "avatar",
         claim=new_token(),
         purchase=number,
         attempt=last.attempt + 1 if last else 1,
         kling_task_id=None,
         submitted_at=None,
+        audio_id=None,
+        audio_seconds=None,
         intended_at=now(),
         expires_at=now() + timedelta(seconds=patience),
         external_task_id=name,
         base_url=credentials.base_url,
-        query_path=credentials.query_path,
+        query_path=SPEECH_QUERY_PATH if order.is_speech else credentials.query_path,
         run=order.run,
         job=order.job.model_dump(mode="json"),
     )
 
 
-async def _post(intent: Entry, request: AvatarRequest, started: float, connections: Connections) -> Entry:
+async def _post(
+    intent: Entry, post: Callable[[], Awaitable[KlingTask]], started: float, connections: Connections
+) -> Entry:
     try:
         if time.monotonic() - started > CLAIM_SECONDS:
             raise NotSent("The archive took too long to write the intent, so the POST was not sent")
         # MONEY: the one POST. What it answers goes to the journal before anything else happens.
-        task = await connections.client.create(request)
+        task = await post()
     except AvatarError as error:
         return await _not_accepted(intent, error.about(job_id=intent.job_id), connections)
     return await record_submitted(intent, task, connections)

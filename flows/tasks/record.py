@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from blocks.errors import Facts, StorageError, TaskIdNotRecorded
 from blocks.kling.models import KlingTask
@@ -37,7 +38,7 @@ async def record_submitted(entry: Entry, task: KlingTask, connections: Connectio
             )
     run_logger().critical("BOUGHT AND NOT WRITTEN DOWN: job %s, Kling task %s", entry.job_id, task.task_id)
     raise TaskIdNotRecorded(
-        "The video was bought, but the journal could not be written",
+        f"The {entry.thing} was bought, but the journal could not be written",
         Facts(job_id=entry.job_id, kling_task_id=task.task_id, request_id=task.request_id),
         f"Repair the archive, then run the decide flow: adopt Kling task {task.task_id} for this job.",
     )
@@ -53,7 +54,7 @@ async def _adopt(entry: Entry, task: KlingTask, connections: Connections) -> Ent
         if ours:
             written = await journal.append(
                 entry.job_id, last, Step.SUBMITTED, kling_task_id=task.task_id, submitted_at=now(),
-                outcome=Outcome(request_id=task.request_id, charged="yes"),
+                outcome=Outcome(request_id=task.request_id, charged="yes"), **spoken_by(task),
             )  # fmt: skip
         else:
             run_logger().critical("BOUGHT TWICE: job %s, Kling task %s besides", entry.job_id, task.task_id)
@@ -64,6 +65,15 @@ async def _adopt(entry: Entry, task: KlingTask, connections: Connections) -> Ent
         if written:
             return written
         last = await journal.last(entry.job_id, after=last) or last
+
+
+def spoken_by(task: KlingTask) -> dict[str, Any]:
+    """Return what an entry keeps of delivered speech: enough to use it without its link."""
+    audio = task.audio
+    return {
+        "audio_id": audio.id or None if audio else None,
+        "audio_seconds": audio.seconds if audio else None,
+    }
 
 
 async def record_outcome(intent: Entry, step: Step, outcome: Outcome, connections: Connections) -> Entry:

@@ -9,7 +9,17 @@ from functools import partial
 
 from prefect import runtime, task
 
-from blocks.errors import AvatarError, Facts, JobGivenUp, NotSent, SetupMissing, SlowDown, TaskFailed
+from blocks.errors import (
+    AvatarError,
+    ContentRefused,
+    Facts,
+    JobGivenUp,
+    NotSent,
+    RequestRejected,
+    SetupMissing,
+    SlowDown,
+    TaskFailed,
+)
 from blocks.kling.job import Job
 from blocks.storage.journal import Entry, Standing, Step, now
 from flows.tasks.body import build_request
@@ -20,6 +30,7 @@ from flows.tasks.logs import run_logger
 from flows.tasks.lookup import clear_up
 from flows.tasks.purchase import Order, purchase
 from flows.tasks.request import Request
+from flows.tasks.speaking import give_voice
 
 _LONGEST_PAUSE = 60.0
 _LOOK_AGAIN = 2.0
@@ -36,14 +47,26 @@ _UNREACHABLE_SECONDS = 120.0
 )
 async def submit(job: Job, request: Request, connections: Connections) -> Entry:
     """Buy the video of a job, or hand back the one that was bought already. MAY spend money, once."""
-    build = partial(build_request, job, request, connections)
     try:
-        entry = await submit_job(Order(job, build, run=runtime.flow_run.name or ""), connections)
+        job = await give_voice(job, connections, submit_job)
+        try:
+            entry = await _submit_voiced(job, request, connections)
+        except RequestRejected as refusal:
+            if isinstance(refusal, ContentRefused) or not (job.speech and job.audio and job.audio_id):
+                raise
+            # Nothing was bought; it may be that the provider no longer knows its own speech.
+            entry = await _submit_voiced(job.model_copy(update={"audio_id": None}), request, connections)
     except AvatarError as error:
-        emit_stopped(job.job_id, job.name, error.about(job_id=job.job_id))
+        # A speech that stopped is named by its own id: the decide flow needs that.
+        emit_stopped(job.job_id, job.name, error if error.facts.job_id else error.about(job_id=job.job_id))
         raise
     emit_submitted(entry)
     return entry
+
+
+async def _submit_voiced(job: Job, request: Request, connections: Connections) -> Entry:
+    build = partial(build_request, job, request, connections)
+    return await submit_job(Order(job, build, run=runtime.flow_run.name or ""), connections)
 
 
 async def submit_job(order: Order, connections: Connections) -> Entry:
@@ -81,7 +104,7 @@ async def submit_job(order: Order, connections: Connections) -> Entry:
             patience.check(last)
         elif standing is Standing.BUSY:
             await asyncio.sleep(_LOOK_AGAIN)
-        elif done := await _archived_before(order.job, connections):
+        elif isinstance(order.job, Job) and (done := await _archived_before(order.job, connections)):
             return done
         else:
             await connections.in_flight.may_post(order.job.job_id)
@@ -154,7 +177,8 @@ def closed(last: Entry) -> AvatarError:
     )
     reason = f"on {last.at:%Y-%m-%d}: {last.outcome.message or 'no reason was given'}"
     if last.step is Step.GIVEN_UP:
-        return JobGivenUp(f"This take was given up {reason}", facts)
+        again = "Ask for another take of the speech if it is still wanted." if last.kind == "speech" else None
+        return JobGivenUp(f"This take was given up {reason}", facts, again)
     return TaskFailed(f"Kling failed this take {reason}", facts)
 
 

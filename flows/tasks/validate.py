@@ -9,7 +9,7 @@ from typing import Any
 from prefect import task
 
 from blocks.errors import Fault, InvalidRequest, SourceUnavailable
-from blocks.kling.job import AudioInput, ImageInput, Job, job_id_of
+from blocks.kling.job import AudioInput, ImageInput, Job, Speech, job_id_of
 from blocks.kling.media import (
     check_audio,
     check_image,
@@ -24,6 +24,7 @@ from flows.tasks.caching import once_per_run
 from flows.tasks.connections import Connections
 from flows.tasks.request import Request
 from flows.tasks.retrying import passes_with_time
+from flows.tasks.wording import check_wording
 
 _PAUSES = (2.0, 10.0)
 
@@ -62,7 +63,7 @@ async def check_request(request: Request, connections: Connections) -> Job:
         SourceUnavailable: An input cannot be read at the moment.
     """
     faults = [
-        *check_one_audio(request.audio, request.audio_id),
+        *check_one_audio(request.audio, request.audio_id, request.text),
         *check_prompt(request.prompt),
         *check_mode(request.mode),
         *_check_take(request.take),
@@ -72,10 +73,11 @@ async def check_request(request: Request, connections: Connections) -> Job:
         connections.inputs.get(("image", request.image), _check_image(request.image, connections)),
         connections.inputs.get(("audio", request.audio), _check_audio(request.audio, connections)),
     )
-    faults += [*image_faults, *audio_faults]
+    speech, speech_faults = check_wording(request, connections.credentials)
+    faults += [*image_faults, *audio_faults, *speech_faults]
     if faults or image is None:
         raise InvalidRequest(tuple(faults))
-    return _job(request, image, audio, connections)
+    return _job(request, image, audio or speech, connections)
 
 
 def _check_take(take: int) -> tuple[Fault, ...]:
@@ -122,11 +124,14 @@ def _identity(reference: str, data: bytes) -> dict[str, Any]:
     return {"reference": shown(reference), "sha256": digest, "size": len(data)}
 
 
-def _job(request: Request, image: ImageInput, audio: AudioInput | None, connections: Connections) -> Job:
+def _job(
+    request: Request, image: ImageInput, voice: AudioInput | Speech | None, connections: Connections
+) -> Job:
     prompt = request.prompt.strip()
+    audio = voice if isinstance(voice, AudioInput) else None
     job_id = job_id_of(
         image_sha256=image.sha256,
-        audio=f"sha256:{audio.sha256}" if audio else f"audio_id:{request.audio_id}",
+        audio=_name_of(voice) or f"audio_id:{request.audio_id}",
         prompt=prompt,
         mode=request.mode,
         take=request.take,
@@ -138,7 +143,8 @@ def _job(request: Request, image: ImageInput, audio: AudioInput | None, connecti
             "name": request.title,
             "image": image,
             "audio": audio,
-            "audio_id": None if audio else request.audio_id,
+            "audio_id": None if voice else request.audio_id,
+            "speech": voice if isinstance(voice, Speech) else None,
             "prompt": prompt,
             "mode": request.mode,
             "take": request.take,
@@ -146,3 +152,9 @@ def _job(request: Request, image: ImageInput, audio: AudioInput | None, connecti
             "rights": request.rights,
         }
     )
+
+
+def _name_of(voice: AudioInput | Speech | None) -> str | None:
+    if isinstance(voice, Speech):
+        return f"speech:{voice.speech_id}"
+    return f"sha256:{voice.sha256}" if voice else None

@@ -46,6 +46,8 @@ CHANGED: dict[str, Any] = {
     "max_audio_seconds": 300.0,
     "usd_per_second_std": Decimal("0.07"),
     "usd_per_second_pro": Decimal("0.14"),
+    "usd_per_speech": Decimal("0.01"),
+    "extra_voices": ["en:news_anchor_9", "zh:news_anchor_9"],
     "delivery_hosts": ["127.0.0.1:8788", "media.lan"],
     "callback_secret": "a secret of more than thirty-two characters",
     "callback_url": "https://bell.example.org/kling",

@@ -53,6 +53,7 @@ def test_one_command_sets_up_all_that_runs_need(stage: Stage) -> None:
         "generate-avatars",
         "avatars-shard",
         "request-avatar",
+        "speak-avatar",
         "reconcile-jobs",
         "verify-archive",
         "decide",

@@ -15,6 +15,7 @@ from flows.avatar import generate_avatar
 from flows.decide import decide
 from flows.reconcile import reconcile_jobs
 from flows.requested import request_avatar
+from flows.speech import speak_avatar
 from flows.upkeep import alert, retry_crashed
 from tests.deploy.stage import FACE, VOICE, Stage, wait_for
 
@@ -36,7 +37,7 @@ _SECONDS = 1000.0
 
 @pytest.mark.parametrize(
     "flow",
-    [generate_avatar, decide, reconcile_jobs, request_avatar, retry_crashed, alert],
+    [generate_avatar, speak_avatar, decide, reconcile_jobs, request_avatar, retry_crashed, alert],
     ids=lambda flow: flow.name,
 )
 def test_each_parameter_has_a_title_help_and_no_secret(flow: Any) -> None:

@@ -15,8 +15,21 @@ from blocks import AvatarArchive, CometAPICredentials
 from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
 from flows.avatar import generate_avatar
-from flows.tasks import archive, lookup, make, poll, purchase, record, submit, validate
+from flows.speech import speak_avatar
+from flows.tasks import (
+    archive,
+    lookup,
+    make,
+    poll,
+    purchase,
+    record,
+    speaking,
+    speech_archive,
+    submit,
+    validate,
+)
 from flows.tasks.slots import IN_FLIGHT
+from tests.flows.spoken import TEXT, Say
 from tests.flows.story import Ask
 
 SAMPLES = Path(__file__).parents[2] / "blocks/sandbox/samples"
@@ -34,6 +47,8 @@ def impatient() -> Iterator[None]:
         patch.setattr(archive, "_PAUSES", (0.0, 0.02, 0.05, 0.1))
         patch.setattr(validate, "_PAUSES", (0.02, 0.05))
         patch.setattr(record, "_PAUSES", (0.0, 0.02, 0.05))
+        patch.setattr(speech_archive, "_PAUSES", (0.0, 0.02, 0.05))
+        patch.setattr(speaking, "_PAUSES", (0.1,) * 8)
         patch.setattr(submit, "_LONGEST_PAUSE", 0.1)
         patch.setattr(submit, "_LOOK_AGAIN", 0.1)
         patch.setattr(lookup, "_FIRST_PAUSE", 0.1)
@@ -110,3 +125,19 @@ def voice() -> str:
 def ask(face: str, voice: str, credentials: CometAPICredentials, archive_block: AvatarArchive) -> Ask:
     """Return the main flow with everything given that it needs."""
     return partial(generate_avatar, image=face, audio=voice, credentials=credentials, store=archive_block)
+
+
+@pytest.fixture
+def say(
+    sandbox: RunningSandbox, face: str, credentials: CometAPICredentials, archive_block: AvatarArchive
+) -> Say:
+    """Return the flow with everything given that it needs."""
+    sandbox.set(fast_clip=True)
+    return partial(
+        speak_avatar,
+        image=face,
+        text=TEXT,
+        voice="oversea_male1",
+        credentials=credentials,
+        store=archive_block,
+    )

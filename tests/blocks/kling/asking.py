@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from blocks.errors import AvatarError
 from blocks.kling.client import KlingClient, Timeouts
 from blocks.kling.models import AvatarRequest
+from blocks.kling.speech import SpeechRequest
 
 KEY = "comet-5ec2e7-0123456789abcdef"
 ID = "880000000000000001"
@@ -20,6 +21,7 @@ PATH = "/kling/v1/videos/avatar/image2video"
 REQUEST = AvatarRequest(
     image="aW1hZ2U=", sound_file="c291bmQ=", prompt="Rustig.", mode="pro", external_task_id=EXTERNAL_ID
 )
+SPEECH = SpeechRequest(text="Good morning.", voice_id="oversea_male1", voice_language="en", voice_speed=1.2)
 BIG = REQUEST.model_copy(update={"image": base64.b64encode(os.urandom(9_000_000)).decode()})
 QUICK = Timeouts(connect_seconds=5, create_seconds=0.6, read_seconds=0.6)
 PATIENT = Timeouts(connect_seconds=5, create_seconds=20, read_seconds=20)
@@ -41,4 +43,6 @@ CALLS: dict[str, Call] = {
     "create": lambda client: client.create(REQUEST),
     "get": lambda client: client.get(ID),
     "find": lambda client: client.find(EXTERNAL_ID),
+    "speak": lambda client: client.speak(SPEECH),
+    "get_speech": lambda client: client.get_speech(ID),
 }

@@ -221,7 +221,7 @@ def test_one_of_audio_and_audio_id_is_right(audio: str | None, audio_id: str | N
     [("a.mp3", "88", "both audio and audio_id"), (None, None, "no audio"), ("", " ", "no audio")],
 )
 def test_both_or_none_are_wrong(audio: str | None, audio_id: str | None, found: str) -> None:
-    assert check_one_audio(audio, audio_id) == (Fault("audio", found, "audio or audio_id"),)
+    assert check_one_audio(audio, audio_id) == (Fault("audio", found, "audio, audio_id or text"),)
 
 
 @pytest.mark.parametrize(

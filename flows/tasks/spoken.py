@@ -1,0 +1,67 @@
+"""The clips of one spoken text: all are checked, then all speech is made, then the videos are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from blocks.kling.job import Job
+from blocks.storage.journal import Entry
+from blocks.storage.sidecar import Sidecar
+from flows.tasks.archive import archive
+from flows.tasks.ask import submit_or_ask
+from flows.tasks.connections import Connections
+from flows.tasks.poll import poll
+from flows.tasks.request import Request
+from flows.tasks.speak import speak_or_ask
+from flows.tasks.validate import validate
+
+
+class Spoken(NamedTuple):
+    """What became of a spoken text.
+
+    Attributes:
+        sidecars: One for each clip, in order.
+        bought: How many of them were not in the archive before.
+    """
+
+    sidecars: list[Sidecar]
+    bought: int
+
+
+async def make_spoken(requests: Sequence[Request], connections: Connections) -> Spoken:
+    """Make the clips of a spoken text. MAY spend money, once for each speech and once for each video.
+
+    Every clip is checked before the first speech is bought, and every speech is measured before the first
+    video is bought. A clip that fails stops no other that was bought.
+
+    Raises:
+        AvatarError: The first thing that went wrong; what was bought is in the archive, or stays open.
+    """
+    jobs = [await validate(request, connections) for request in requests]
+    done = [await connections.archive.find_done(job.job_id) for job in jobs]
+    missing = [number for number, sidecar in enumerate(done) if sidecar is None]
+    voiced = {number: await speak_or_ask(jobs[number], connections) for number in missing}
+    made = await _make_all([(voiced[number], requests[number]) for number in missing], connections)
+    found = {sidecar.job_id: sidecar for sidecar in (*done, *made) if sidecar}
+    return Spoken([found[job.job_id] for job in jobs], len(made))
+
+
+async def _make_all(wanted: Sequence[tuple[Job, Request]], connections: Connections) -> list[Sidecar]:
+    """Buy one video after the other; each is waited for and brought home while the next ones are bought."""
+    finishing: list[asyncio.Task[Sidecar]] = []
+    try:
+        for job, request in wanted:
+            entry = await submit_or_ask(job, request, connections)
+            finishing.append(asyncio.create_task(_finish(entry, connections)))
+        await asyncio.gather(*finishing, return_exceptions=True)
+        return [await each for each in finishing]
+    finally:
+        for each in finishing:
+            each.cancel()
+        await asyncio.gather(*finishing, return_exceptions=True)
+
+
+async def _finish(entry: Entry, connections: Connections) -> Sidecar:
+    return await archive(entry, await poll(entry, connections), connections)
