@@ -112,7 +112,9 @@ async def test_the_key_is_masked_wherever_a_block_is_shown() -> None:
 
 def test_every_field_can_come_from_the_environment() -> None:
     environment = {f"COMETAPI_{name.upper()}": str(value) for name, value in CHANGED.items()}
-    environment |= {"COMETAPI_KEY": KEY, "COMETAPI_DELIVERY_HOSTS": "127.0.0.1:8788, media.lan"}
+    for name in ("delivery_hosts", "extra_voices"):
+        environment[f"COMETAPI_{name.upper()}"] = ", ".join(CHANGED[name])
+    environment["COMETAPI_KEY"] = KEY
     found = CometAPICredentials.from_environment(environment)
     assert fields_of(found) == CHANGED | {"api_key": KEY}
 
