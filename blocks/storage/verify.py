@@ -13,7 +13,15 @@ from pydantic import BaseModel, ConfigDict
 
 from blocks.errors import StorageUnavailable
 from blocks.storage.journal import Entry, Journal, Standing, now
-from blocks.storage.layout import ASIDE_PREFIX, OPEN_PREFIX, clip_key, journal_key, open_key, sidecar_key
+from blocks.storage.layout import (
+    ASIDE_PREFIX,
+    OPEN_PREFIX,
+    clip_key,
+    journal_key,
+    open_key,
+    sidecar_key,
+    speech_sidecar_key,
+)
 from blocks.storage.shelf import Shelf
 from blocks.storage.sidecar import Sidecar, read_sidecar
 from blocks.storage.store import Store
@@ -166,7 +174,8 @@ async def _has_moved_on(job_id: str, last: Entry | None, store: Store) -> bool:
     """Tell whether the job is open or done after all, in the order in which a run would bring that about."""
     async for _ in store.find(f"{OPEN_PREFIX}{job_id}."):
         return True
-    if await store.size(sidecar_key(job_id)) is not None:
+    mark = speech_sidecar_key(job_id) if last and last.kind == "speech" else sidecar_key(job_id)
+    if await store.size(mark) is not None:
         return True
     number = last.number + 1 if last else 1
     return await store.size(journal_key(job_id, number)) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
 from blocks.kling.job import Job
@@ -14,6 +15,7 @@ from flows.tasks.ask import submit_or_ask
 from flows.tasks.connections import Connections
 from flows.tasks.poll import poll
 from flows.tasks.request import Request
+from flows.tasks.shown_clip import show_clip
 from flows.tasks.speak import speak_or_ask
 from flows.tasks.validate import validate
 
@@ -51,17 +53,24 @@ async def make_spoken(requests: Sequence[Request], connections: Connections) -> 
 async def _make_all(wanted: Sequence[tuple[Job, Request]], connections: Connections) -> list[Sidecar]:
     """Buy one video after the other; each is waited for and brought home while the next ones are bought."""
     finishing: list[asyncio.Task[Sidecar]] = []
-    try:
-        for job, request in wanted:
-            entry = await submit_or_ask(job, request, connections)
-            finishing.append(asyncio.create_task(_finish(entry, connections)))
-        await asyncio.gather(*finishing, return_exceptions=True)
-        return [await each for each in finishing]
-    finally:
-        for each in finishing:
-            each.cancel()
-        await asyncio.gather(*finishing, return_exceptions=True)
+    connections.in_flight.plan(len(wanted), len(wanted))
+    async with AsyncExitStack() as counted:
+        try:
+            for job, request in wanted:
+                await counted.enter_async_context(connections.in_flight.counted(job.job_id))
+                entry = await submit_or_ask(job, request, connections)
+                finishing.append(asyncio.create_task(_finish(entry, connections)))
+            await asyncio.gather(*finishing, return_exceptions=True)
+            return [await each for each in finishing]
+        finally:
+            for each in finishing:
+                each.cancel()
+            await asyncio.gather(*finishing, return_exceptions=True)
 
 
 async def _finish(entry: Entry, connections: Connections) -> Sidecar:
-    return await archive(entry, await poll(entry, connections), connections)
+    kling_task = await poll(entry, connections)
+    connections.in_flight.over(entry.job_id)
+    sidecar = await archive(entry, kling_task, connections)
+    await show_clip(sidecar, connections)
+    return sidecar

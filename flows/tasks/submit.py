@@ -95,7 +95,8 @@ async def submit_job(order: Order, connections: Connections) -> Entry:
         last = await connections.archive.journal.last(order.job.job_id, after=last)
         standing = last.standing(now()) if last else Standing.FREE
         if last and standing is Standing.BOUGHT:
-            connections.in_flight.bought(order.job.job_id)
+            if not order.is_speech:
+                connections.in_flight.bought(order.job.job_id)
             return check_route(last, connections)
         if last and standing is Standing.CLOSED:
             raise closed(last)
@@ -107,7 +108,9 @@ async def submit_job(order: Order, connections: Connections) -> Entry:
         elif isinstance(order.job, Job) and (done := await _archived_before(order.job, connections)):
             return done
         else:
-            await connections.in_flight.may_post(order.job.job_id)
+            # Speech is made while its POST waits, so it is never in flight.
+            if not order.is_speech:
+                await connections.in_flight.may_post(order.job.job_id)
             try:
                 last = await purchase(order, last, connections)
             except (NotSent, SlowDown) as error:

@@ -20,6 +20,7 @@ from flows.tasks import findings
 from flows.tasks.findings import ArchiveDamaged, Verification
 from flows.verify import main, verify_archive
 from tests.flows.desk import bought, newest_table
+from tests.flows.spoken import Say
 from tests.flows.story import Ask, open_jobs
 
 
@@ -116,3 +117,15 @@ def test_the_command_fails_for_damage_and_names_it(
     assert ended.value.code != 0
     (finding,) = (json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
     assert (finding["kind"], finding["key"]) == ("cannot be read", sidecar_key(job_id))
+
+
+async def test_speech_that_is_archived_is_in_order_and_speech_that_is_not_is_found(
+    say: Say, archive_block: AvatarArchive
+) -> None:
+    await say()
+    assert (await state_of(archive_block)).name == "Verified"
+    (mark,) = Path(archive_block.url).glob("speech/*/*.json")
+    mark.unlink()
+    with pytest.raises(ArchiveDamaged) as damaged:
+        await verify_archive(store=archive_block)
+    assert [(each.kind, each.job_id) for each in damaged.value.findings] == [(Kind.NOT_COLLECTED, mark.stem)]
