@@ -22,7 +22,6 @@ from typing import NamedTuple
 from tests.bench.archive.clips import voice_seconds, write_clip
 from tests.bench.archive.contender import Work
 from tests.bench.archive.servers import KINDS, Bucket, bucket, delivery_host
-from tests.integration.gateway import missing_programs
 
 CONTENDERS = {"this project": "ours", "boto3": "boto", "s3fs": "plain_s3fs", "ceiling": "ceiling"}
 MEGABYTE = 1_000_000
@@ -44,10 +43,7 @@ Found = dict[str, float]
 def main(words: Sequence[str] | None = None) -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.archive", description=__doc__)
-    usual = "moto" if missing_programs() else "rgw"
-    parser.add_argument(
-        "--server", choices=KINDS, default=usual, help="default: rgw where it is installed; moto is slow"
-    )
+    parser.add_argument("--server", choices=KINDS, default=KINDS[0], help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--case", choices=CASES, action="append", help="default: all")
     parser.add_argument("--contender", choices=CONTENDERS, action="append", help="default: all")
