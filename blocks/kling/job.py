@@ -111,6 +111,11 @@ def external_task_id_of(namespace: str, job_id: str, purchase: int) -> str:
     return str(uuid.uuid5(uuid.UUID(namespace), name))
 
 
+def body_bytes(job: Job) -> int:
+    """Return about how long the body of a job's POST is, with its inputs in base64."""
+    return (job.image.size + (job.audio.size if job.audio else 0)) * 4 // 3
+
+
 def canonical_json(value: Any) -> bytes:
     """Return the one JSON text of `value`: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

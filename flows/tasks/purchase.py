@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from blocks.errors import AccessRefused, AvatarError, NotSent, RequestRejected, SlowDown
-from blocks.kling.job import Job, external_task_id_of
+from blocks.kling.job import Job, body_bytes, external_task_id_of
 from blocks.kling.models import AvatarRequest
 from blocks.storage.journal import Entry, Outcome, Step, new_token, now
 from flows.tasks.connections import Connections
@@ -63,7 +63,7 @@ async def purchase(order: Order, last: Entry | None, connections: Connections) -
     else:
         name = external_task_id_of(connections.credentials.task_namespace, order.job.job_id, number)
     await connections.check_key(name)
-    async with connections.bodies:
+    async with connections.bodies.room(body_bytes(order.job)):
         request = await order.build(name)
         started = time.monotonic()
         intent = await _claim(order, last, number, name, connections)

@@ -16,6 +16,7 @@ from blocks.media.errors import MediaError
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -83,6 +84,7 @@ def codec_name(stream: AudioStream | VideoStream) -> str:
 def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
     """Read every packet of `streams` and add them up; a read error counts as cut off."""
     tracks = {stream.index: Track() for stream in streams}
+    last: dict[int, Packet] = {}
     lengths = {stream.index: Lengths() for stream in streams}
     try:
         for packet in container.demux(*streams):
@@ -90,11 +92,13 @@ def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
                 track = tracks[packet.stream_index]
                 track.packets += 1
                 track.cut_off = track.cut_off or packet.is_corrupt
-                track.last = bytes(packet)
+                last[packet.stream_index] = packet
                 lengths[packet.stream_index].add(packet.dts, packet.duration)
     except av.error.InvalidDataError:
         for track in tracks.values():
             track.cut_off = True
+    for index, packet in last.items():
+        tracks[index].last = bytes(packet)
     for stream in streams:
         tracks[stream.index].seconds = lengths[stream.index].total() * float(stream.time_base or 0)
     return [tracks[stream.index] for stream in streams]
