@@ -42,14 +42,23 @@ class Track:
 
 
 @contextmanager
-def opened(file: BinaryIO, formats: str, otherwise: str) -> Iterator[InputContainer]:
+def opened(
+    file: BinaryIO, formats: str, otherwise: str, *, decoders: str | None = None
+) -> Iterator[InputContainer]:
     """Open a media file as one of FFmpeg's `formats` (comma-separated), whatever its name says.
+
+    Args:
+        file: The file.
+        formats: Names of FFmpeg's demuxers.
+        otherwise: The reason when it is none of them.
+        decoders: The only decoders that may be tried, comma-separated; `None` for all.
 
     Raises:
         MediaError: It is none of them, or reading it fails; the reason is `otherwise`.
     """
+    options = {"format_whitelist": formats} | ({"codec_whitelist": decoders} if decoders else {})
     try:
-        with av.open(file, mode="r", options={"format_whitelist": formats}) as container:
+        with av.open(file, mode="r", options=options) as container:
             yield container
     except (MediaError, MemoryError):
         raise
