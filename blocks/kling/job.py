@@ -169,6 +169,13 @@ def external_task_id_of(namespace: str, job_id: str, purchase: int) -> str:
     return str(uuid.uuid5(uuid.UUID(namespace), name))
 
 
+def body_bytes(job: Job | Speech) -> int:
+    """Return about how long the body of a POST is, with its inputs in base64."""
+    if isinstance(job, Speech):
+        return len(job.text.encode())
+    return (job.image.size + (job.audio.size if job.audio else 0)) * 4 // 3
+
+
 def canonical_json(value: Any) -> bytes:
     """Return the one JSON text of `value`: sorted keys, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -26,6 +26,7 @@ _CAN_FORK = hasattr(os, "fork")
 _AT_ONCE = max(2, os.cpu_count() or 1)
 _ATTEMPTS = 3
 _START_SECONDS = 60
+_COPIED_AT_ONCE = 1024 * 1024
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
@@ -70,8 +71,12 @@ async def measure(
     turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE))
     async with turn:
         with _memory() as file:
-            # Ten megabytes take milliseconds to copy, which the event loop has better uses for.
-            await asyncio.to_thread(_fill, file, pieces, size)
+            pieces = list(pieces)
+            if sum(len(data) for _, data in pieces) > _COPIED_AT_ONCE:
+                # Ten megabytes take milliseconds to copy, which the event loop has better uses for.
+                await asyncio.to_thread(_fill, file, pieces, size)
+            else:
+                _fill(file, pieces, size)
             ask = _ask if _CAN_FORK else _ask_once
             return wire.facts(await ask(kind, file, budget))
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -34,9 +35,13 @@ class Folder:
             ValueError: The key is not clean, or leads out of the folder through a symbolic link.
         """
         path = self.root / check_key(key)
-        if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.root)):
+        if not Path(os.path.realpath(path)).is_relative_to(self._real_root):
             raise ValueError(f"{key!r} leads out of the archive through a symbolic link")
         return path
+
+    @cached_property
+    def _real_root(self) -> str:
+        return os.path.realpath(self.root)
 
     def new_part(self) -> Path:
         """Return the path of a part file that is not there yet, in a folder that is."""

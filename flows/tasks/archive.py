@@ -61,7 +61,7 @@ async def archive_clip(entry: Entry, task: KlingTask | None, connections: Connec
     if sidecar is None:
         clip, task = await _bring_home(entry, task, connections)
         sidecar = await archive.commit(_describe(entry, task, clip))
-    last = await archive.journal.last(entry.job_id)
+    last = await archive.journal.last(entry.job_id, after=entry)
     await archive.journal.close(entry.job_id, last.number if last else 0)
     return sidecar
 

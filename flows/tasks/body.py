@@ -54,10 +54,15 @@ async def _media(
 ) -> str:
     if url := sendable_url(reference):
         return url
+    # The digest is of what was checked, so is the text that is kept under it.
+    if kept := connections.bodies.encoded(checked.sha256):
+        return kept
     data = await read_input(reference, limit, field, connections)
     if isinstance(data, Fault):
         raise InvalidRequest((data,))
     if hashlib.sha256(data).hexdigest() != checked.sha256:
         fault = Fault(field, "changed since it was checked", "the same bytes; run it again to check it anew")
         raise InvalidRequest((fault,))
-    return base64.b64encode(data).decode("ascii")
+    text = base64.b64encode(data).decode("ascii")
+    connections.bodies.keep(checked.sha256, text)
+    return text

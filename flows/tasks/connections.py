@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from blocks.credentials import CometAPICredentials
 from blocks.errors import AccessRefused, ProviderError, SetupMissing
 from blocks.kling.client import KlingClient
 from blocks.storage.archive import Archive
+from flows.tasks.bodies import Bodies
 from flows.tasks.expected import Expected
 from flows.tasks.in_flight import InFlight
 from flows.tasks.once import Once
@@ -32,7 +32,7 @@ class Connections:
         delivery: For delivery hosts; it has no key.
         archive: Clips, sidecars and journals.
         place: Settings of the archive.
-        bodies: How many request bodies (up to 20 MB each) may be in memory at once.
+        bodies: How many bytes of request bodies (up to 20 MB each) may be in memory at once.
         known: What was learned about this provider, remembered for the run.
         inputs: What was found out about each image and audio, by parameter and reference.
         looks: How often Kling tasks are looked at, by all jobs together.
@@ -53,7 +53,7 @@ class Connections:
         self.delivery = delivery
         self.archive = archive
         self.place = place
-        self.bodies = asyncio.Semaphore(4)
+        self.bodies = Bodies()
         self.known: dict[str, bool] = {}
         self.inputs: Once[Any] = Once()
         self.looks = Pace(credentials.polls_per_second)

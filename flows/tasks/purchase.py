@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from blocks.errors import AccessRefused, AvatarError, NotSent, RequestRejected, SlowDown
 from blocks.kling.client import KlingClient
-from blocks.kling.job import Job, Speech, external_task_id_of
+from blocks.kling.job import Job, Speech, body_bytes, external_task_id_of
 from blocks.kling.models import AvatarRequest, KlingTask
 from blocks.kling.speech import SPEECH_QUERY_PATH
 from blocks.storage.journal import Entry, Outcome, Step, new_token, now
@@ -80,7 +80,7 @@ async def purchase(order: Order, last: Entry | None, connections: Connections) -
     else:
         name = external_task_id_of(connections.credentials.task_namespace, order.job.job_id, number)
     await connections.check_key(name or order.job.job_id)
-    async with connections.bodies:
+    async with connections.bodies.room(body_bytes(order.job)):
         request = await order.build(name)
         started = time.monotonic()
         intent = await _claim(order, last, number, name, connections)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +34,9 @@ def postgresql(folder: Path) -> Iterator[tuple[str, int]]:
         try:
             ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
             while subprocess.run(ready, check=False).returncode:
-                pass
+                if process.poll() is not None:
+                    raise SystemExit(f"PostgreSQL does not start; see {log.name}")
+                time.sleep(0.1)
             _run(
                 [str(binaries / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "prefect"]
             )
@@ -44,7 +47,8 @@ def postgresql(folder: Path) -> Iterator[tuple[str, int]]:
 
 def _binaries() -> Path:
     if found := shutil.which("initdb"):
-        return Path(found).parent
+        # A link to it need not have the others beside it.
+        return Path(found).resolve().parent
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not installed:
         raise SystemExit("PostgreSQL is not installed on this machine")

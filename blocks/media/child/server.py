@@ -6,7 +6,6 @@ for the answer. The process ends when the control socket's other end is gone, or
 
 from __future__ import annotations
 
-import gc
 import os
 import selectors
 import signal
@@ -14,10 +13,9 @@ import socket
 from contextlib import suppress
 from typing import BinaryIO, NoReturn
 
-from PIL import Image
-
 from blocks.media.child.confinement import confine
-from blocks.media.wire import REQUEST_BYTES, Budget, Kind, answer, reader, reason_of_death, refusal, unpack
+from blocks.media.child.warming import warm_up
+from blocks.media.wire import REQUEST_BYTES, Budget, Kind, answer, reason_of_death, refusal, unpack
 
 IDLE_SECONDS = 60.0
 
@@ -124,13 +122,10 @@ class _Server:
 
 
 def main(_argument: str) -> None:
-    """Import the decoders, then serve."""
-    Image.preinit()
-    for kind in ("image", "audio", "clip"):
-        reader(kind)
+    """Try the decoders, then serve."""
     # What a decoder prints about a hostile file belongs to nobody's log.
     silent = os.open(os.devnull, os.O_RDWR)
     os.dup2(silent, 1)
     os.dup2(silent, 2)
-    gc.freeze()
+    warm_up()
     _Server(socket.socket(fileno=0)).run()

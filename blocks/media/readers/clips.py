@@ -22,7 +22,8 @@ def read_clip(file: BinaryIO) -> ClipFacts:
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    with opened(file, "mov", "cannot be read") as container:
+    # The index says all that is asked; decoding a picture to guess more would be most of the work.
+    with opened(file, "mov", "cannot be read", decoders="none") as container:
         videos, sounds = video_tracks(container), audio_tracks(container)
         if len(videos) != 1 or len(sounds) != 1:
             raise MediaError(f"holds {len(videos)} video and {len(sounds)} audio tracks, not one of each")

@@ -16,6 +16,7 @@ from blocks.media.errors import MediaError
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -41,14 +42,23 @@ class Track:
 
 
 @contextmanager
-def opened(file: BinaryIO, formats: str, otherwise: str) -> Iterator[InputContainer]:
+def opened(
+    file: BinaryIO, formats: str, otherwise: str, *, decoders: str | None = None
+) -> Iterator[InputContainer]:
     """Open a media file as one of FFmpeg's `formats` (comma-separated), whatever its name says.
+
+    Args:
+        file: The file.
+        formats: Names of FFmpeg's demuxers.
+        otherwise: The reason when it is none of them.
+        decoders: The only decoders that may be tried, comma-separated; `None` for all.
 
     Raises:
         MediaError: It is none of them, or reading it fails; the reason is `otherwise`.
     """
+    options = {"format_whitelist": formats} | ({"codec_whitelist": decoders} if decoders else {})
     try:
-        with av.open(file, mode="r", options={"format_whitelist": formats}) as container:
+        with av.open(file, mode="r", options=options) as container:
             yield container
     except (MediaError, MemoryError):
         raise
@@ -83,6 +93,7 @@ def codec_name(stream: AudioStream | VideoStream) -> str:
 def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
     """Read every packet of `streams` and add them up; a read error counts as cut off."""
     tracks = {stream.index: Track() for stream in streams}
+    last: dict[int, Packet] = {}
     lengths = {stream.index: Lengths() for stream in streams}
     try:
         for packet in container.demux(*streams):
@@ -90,11 +101,13 @@ def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
                 track = tracks[packet.stream_index]
                 track.packets += 1
                 track.cut_off = track.cut_off or packet.is_corrupt
-                track.last = bytes(packet)
+                last[packet.stream_index] = packet
                 lengths[packet.stream_index].add(packet.dts, packet.duration)
     except av.error.InvalidDataError:
         for track in tracks.values():
             track.cut_off = True
+    for index, packet in last.items():
+        tracks[index].last = bytes(packet)
     for stream in streams:
         tracks[stream.index].seconds = lengths[stream.index].total() * float(stream.time_base or 0)
     return [tracks[stream.index] for stream in streams]
