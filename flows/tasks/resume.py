@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -12,8 +12,9 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.states import AwaitingRetry
 
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
@@ -77,32 +78,39 @@ async def resume_settled(states: Mapping[str, str], connections: Connections) ->
 
 
 async def _all_waiting(client: PrefectClient) -> list[FlowRun]:
-    paused = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])),
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED, StateType.CRASHED])),
     )
     found: list[FlowRun] = []
-    while page := await client.read_flow_runs(flow_run_filter=paused, limit=_PAGE, offset=len(found)):
+    while page := await client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE, offset=len(found)):
         found += page
-    return [run for run in found if _waits(run)]
+    tagged = [run for run in found if any(tag.startswith(_TAG) for tag in run.tags)]
+    return [run for run in tagged if await _wait_of(run, client)]
 
 
-def _waits(run: FlowRun) -> bool:
-    if run.state is None or not run.state.is_paused():
-        return False
-    return (run.state.state_details.pause_key or "").startswith(WAIT_KEY)
+async def _wait_of(run: FlowRun, client: PrefectClient) -> State | None:
+    """Return the state in which a run waits for a Kling task, or waited when it was taken for lost.
 
-
-def _rests(run: FlowRun) -> bool:
-    """Tell whether the run has been suspended for so long that its process is gone."""
-    rested = datetime.now(UTC) - run.state.timestamp if run.state else timedelta()
-    return rested.total_seconds() >= _REST_SECONDS
+    A busy server may miss that a run was suspended, and then calls it crashed because it is silent.
+    """
+    state = run.state
+    if state and state.is_crashed():
+        states = sorted(await client.read_flow_run_states(run.id), key=lambda each: each.timestamp)
+        state = next((each for each in reversed(states) if not each.is_crashed()), None)
+    waits = state and state.is_paused() and (state.state_details.pause_key or "").startswith(WAIT_KEY)
+    return state if waits else None
 
 
 async def _resume(run: FlowRun, client: PrefectClient) -> bool:
-    if not _waits(run) or not _rests(run):
+    waits = await _wait_of(run, client)
+    if waits is None or (datetime.now(UTC) - waits.timestamp).total_seconds() < _REST_SECONDS:
         return False
-    # A refusal has HTTP status 200 as well; only the body tells.
-    answer = await client.resume_flow_run(run.id)
+    answer: OrchestrationResult[None]
+    if run.state and run.state.is_crashed():
+        answer = await client.set_flow_run_state(run.id, AwaitingRetry(message="Its wait is over"))
+    else:
+        # A refusal has HTTP status 200 as well; only the body tells.
+        answer = await client.resume_flow_run(run.id)
     if answer.status is not SetStateStatus.ACCEPT:
         return False
     run_logger().info("Resumed %s", run.name)

@@ -7,8 +7,8 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
 
 import httpx
@@ -41,7 +41,13 @@ class Office:
         self.fates: dict[str, Fate] = {}
         self.sent: Counter[str] = Counter()
         self.answers: Counter[int] = Counter()
-        self.app = Starlette(routes=[Route("/{token}", self._take, methods=["POST"])])
+        routes = [Route("/{token}", self._take, methods=["POST"])]
+        self.app = Starlette(routes=routes, lifespan=self._open)
+
+    @asynccontextmanager
+    async def _open(self, _: Starlette) -> AsyncIterator[None]:
+        async with self._client:
+            yield
 
     async def _take(self, request: Request) -> Response:
         token, body = request.path_params["token"], await request.body()

@@ -35,18 +35,18 @@ def test_all_are_archived_and_none_is_bought_twice(waiting: Waiting) -> None:
     ]
     stage.patch("/work_pools/kling-avatar", {"concurrency_limit": 4})
     with worker(stage, "only") as process:
-        _patiently(lambda: _count(stage, "Suspended") == JOBS, stage)
+        _patiently(lambda: _waiting(stage) == JOBS, stage)
         submitted = time.monotonic() - started
         time.sleep(_PATIENCE_OF_RECEIVER)
-        _patiently(lambda: _count(stage, "Suspended") == JOBS and not descendants(process.pid), stage)
+        _patiently(lambda: _waiting(stage) == JOBS and not descendants(process.pid), stage)
         time.sleep(10)
         idle = _at_rest(process.pid)
         assert idle["processes"] == 0
-        assert _count(stage, "Suspended") == JOBS, "a forged or an early call changed something"
+        assert _waiting(stage) == JOBS, "a forged or an early call changed something"
         advanced = _until_first_is_done(stage)
         lost = sum(fate == "lost" for fate in office.fates.values())
         _patiently(lambda: _count(stage, "Completed") >= JOBS - lost, stage)
-        assert _count(stage, "Suspended") == lost
+        assert _waiting(stage) == lost
         swept = time.monotonic()
         assert stage.ended(stage.start("reconcile-jobs"))["state_type"] == "COMPLETED"
         _patiently(lambda: _count(stage, "Completed") == JOBS, stage)
@@ -96,6 +96,11 @@ def _count(stage: Stage, state: str) -> int:
         "flow_runs": {"state": {"name": {"any_": [state]}}},
     }
     return int(stage.post("/flow_runs/count", wanted))
+
+
+def _waiting(stage: Stage) -> int:
+    """Count the runs that wait; a busy server takes some of them for lost, which must not matter."""
+    return _count(stage, "Suspended") + _count(stage, "Crashed")
 
 
 def _at_rest(worker_pid: int) -> dict[str, float]:

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.states import Crashed
 
 from blocks import AvatarArchive, CometAPICredentials
 from blocks.errors import JobOverdue, TaskFailed
@@ -45,8 +46,19 @@ def called(credentials: CometAPICredentials) -> CometAPICredentials:
 
 
 @pytest.fixture
+def prompt(tmp_path: Path) -> str:
+    """Make the job of each test another one: all share a server, and runs are found by their job."""
+    return f"Speaks as in {tmp_path}"
+
+
+@pytest.fixture
 async def start(
-    sandbox: RunningSandbox, called: CometAPICredentials, archive_block: AvatarArchive, face: str, voice: str
+    sandbox: RunningSandbox,
+    called: CometAPICredentials,
+    archive_block: AvatarArchive,
+    face: str,
+    voice: str,
+    prompt: str,
 ) -> AsyncIterator[Start]:
     """Yield what starts one run of the deployment after the other; their videos take an hour to render."""
     sandbox.set(fast_clip=True, render_seconds=3600, callbacks="never")
@@ -61,6 +73,7 @@ async def start(
                 "image": face,
                 "audio": voice,
                 "take": take,
+                "prompt": prompt,
                 "wait": "callback",
                 "credentials": "called",
                 "store": {"$ref": str(block_id)},
@@ -220,6 +233,23 @@ async def test_it_is_not_resumed_while_its_process_may_still_be_ending(
     assert await run.state() == "Resuming"
 
 
+@pytest.mark.parametrize("by", ["call", "reconcile"])
+async def test_a_wait_that_was_taken_for_a_crash_ends_all_the_same(start: Start, by: str) -> None:
+    """A busy server may lose the event that a run was suspended, and then its silence looks like a crash."""
+    run = await start()
+    await run.suspend()
+    job_id = await job_of_only(run)
+    await run.client.set_flow_run_state(run.flow_run_id, Crashed(), force=True)
+    run.sandbox.advance(3600)
+    if by == "call":
+        assert await resume.resume_waiting(job_id, run.client)
+    else:
+        await reconcile_jobs(**run.settings)
+    assert await run.state() == "AwaitingRetry"
+    assert (await run.execute()).job_id == job_id
+    assert run.sandbox.ledger()["posts"] == 1
+
+
 async def test_reconcile_finds_what_nobody_called_about(start: Start) -> None:
     run = await start()
     await run.suspend()
@@ -232,11 +262,11 @@ async def test_reconcile_finds_what_nobody_called_about(start: Start) -> None:
     assert run.sandbox.ledger()["posts"] == 1
 
 
-async def test_reconcile_finds_what_another_run_has_archived(start: Start, ask: Ask) -> None:
+async def test_reconcile_finds_what_another_run_has_archived(start: Start, ask: Ask, prompt: str) -> None:
     run = await start()
     await run.suspend()
     run.sandbox.advance(3600)
-    await ask(**run.settings)
+    await ask(prompt=prompt, **run.settings)
     assert await open_jobs(run.settings["store"]) == []
     assert await reconcile_jobs(**run.settings) == []
     assert await run.state() == "Resuming"
