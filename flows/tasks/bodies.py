@@ -8,13 +8,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_PIECES = 64
-_PIECE_BYTES = 1_310_720
+_PIECES = 16
+_PIECE_BYTES = 5 * 1024 * 1024
 _KEPT_BYTES = 32 * 1024 * 1024
 
 
 class Bodies:
-    """Bounds what bodies take: 80 MiB of them at once, at most 64, whatever waits; and 32 MiB of inputs."""
+    """Bounds what bodies take: 80 MiB of them at once, at most 16, whatever waits; and 32 MiB of inputs."""
 
     def __init__(self) -> None:
         self._pieces = asyncio.Semaphore(_PIECES)
