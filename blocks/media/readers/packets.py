@@ -93,7 +93,7 @@ def codec_name(stream: AudioStream | VideoStream) -> str:
 def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
     """Read every packet of `streams` and add them up; a read error counts as cut off."""
     tracks = {stream.index: Track() for stream in streams}
-    last: dict[int, Packet] = {}
+    last: dict[int, Packet[Stream]] = {}
     lengths = {stream.index: Lengths() for stream in streams}
     try:
         for packet in container.demux(*streams):
