@@ -52,6 +52,8 @@ def _clip() -> bytes:
         samples = av.AudioFrame(format="fltp", layout="mono", samples=_SAMPLES)
         samples.rate = _RATE
         samples.planes[0].update(bytes(samples.planes[0].buffer_size))
-        container.mux([*video.encode(av.VideoFrame(16, 16, "yuv420p")), *video.encode(None)])
+        picture = av.VideoFrame(16, 16, "yuv420p")
+        picture.pts = samples.pts = 0
+        container.mux([*video.encode(picture), *video.encode(None)])
         container.mux([*sound.encode(samples), *sound.encode(None)])
     return file.getvalue()

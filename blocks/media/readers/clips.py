@@ -12,6 +12,10 @@ from blocks.media.readers.packets import Track, audio_tracks, codec_name, count_
 if TYPE_CHECKING:
     from av.container import InputContainer
 
+# The index says all that is asked, and decoding a picture would be most of the work. For these FFmpeg leaves
+# width and height to the decoder: mov_finalize_stsd_codec in libavformat/mov.c.
+_SIZED_BY_DECODER = "mpeg4,h263,h261,vc1"
+
 
 def read_clip(file: BinaryIO) -> ClipFacts:
     """Measure the MP4 in `file`, in which media data may be replaced by holes.
@@ -22,8 +26,7 @@ def read_clip(file: BinaryIO) -> ClipFacts:
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    # The index says all that is asked; decoding a picture to guess more would be most of the work.
-    with opened(file, "mov", "cannot be read", decoders="none") as container:
+    with opened(file, "mov", "cannot be read", decoders=_SIZED_BY_DECODER) as container:
         videos, sounds = video_tracks(container), audio_tracks(container)
         if len(videos) != 1 or len(sounds) != 1:
             raise MediaError(f"holds {len(videos)} video and {len(sounds)} audio tracks, not one of each")
