@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from prefect import runtime
+
 from blocks.errors import AvatarError, TaskFailed
 from flows.tasks.leases import Leases
 from flows.tasks.slots import LEASE_SECONDS
@@ -18,7 +20,8 @@ class InFlight:
     """The Kling tasks that a run has in flight, each with a slot of the limit `kling-avatar-in-flight`.
 
     A job that is to be posted waits for a slot. One that is bought already is counted too, as Kling counts
-    it, but never waits. Without a limit, and without a deployment that promises one, nothing waits.
+    it, but never waits. Without a limit, and without a deployment that promises one, nothing waits. Outside of
+    a flow run nothing is counted: asking for the limit would start a Prefect server where there is none.
     """
 
     def __init__(self) -> None:
@@ -60,7 +63,7 @@ class InFlight:
         Raises:
             SetupMissing: The run has a deployment, but the limit that its set-up creates is not there.
         """
-        if job_id in self._until:
+        if job_id in self._until or runtime.flow_run.id is None:
             return
         keeper = self._keep()
         granted = self._waiting[job_id] = asyncio.get_running_loop().create_future()
@@ -73,6 +76,8 @@ class InFlight:
 
     def bought(self, job_id: str) -> None:
         """Count a job that is bought already; it never waits."""
+        if runtime.flow_run.id is None:
+            return
         self._until[job_id] = math.inf
         self._keep()
 

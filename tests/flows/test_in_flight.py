@@ -20,6 +20,7 @@ from blocks.sandbox.serve import RunningSandbox
 from flows.batch import generate_avatars
 from flows.tasks import leases
 from flows.tasks.batch import Batch
+from flows.tasks.in_flight import InFlight
 from flows.tasks.slots import IN_FLIGHT, WAITING, Lease, give_back, take
 from tests.flows.desk import bought, write_manifest
 from tests.flows.story import Ask
@@ -101,6 +102,15 @@ async def test_runs_side_by_side_never_have_more_in_flight_than_the_limit(
     assert [state.name for state in ended] == ["AllArchived"] * 2
     assert bought(sandbox) == (8, 8)
     assert (await active(client), await active(client, WAITING)) == (0, 0)
+
+
+async def test_outside_of_a_flow_run_no_server_is_asked_or_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(leases, "get_client")
+    in_flight = InFlight()
+    async with in_flight.counted("posted"), in_flight.counted("bought"):
+        await in_flight.may_post("posted")
+        in_flight.bought("bought")
+    await in_flight.close()
 
 
 async def test_a_job_waits_for_a_slot_before_it_is_posted_and_says_so(

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from blocks.media.child import warming
-from blocks.media.wire import Kind
+from blocks.media.wire import Kind, answer
 
 
 def test_each_kind_is_measured_whole_and_right(monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, Any] = {}
-    answer = warming.answer
 
     def heard(kind: Kind, file: Any) -> bytes:
         found[kind] = json.loads(line := answer(kind, file))["facts"]
