@@ -20,8 +20,8 @@ class InFlight:
     """The Kling tasks that a run has in flight, each with a slot of the limit `kling-avatar-in-flight`.
 
     A job that is to be posted waits for a slot. One that is bought already is counted too, as Kling counts
-    it, but never waits. Without a limit, and without a deployment that promises one, nothing waits. Outside of
-    a flow run nothing is counted: asking for the limit would start a Prefect server where there is none.
+    it, but never waits. Without a limit, and without a deployment that promises one, nothing waits. Outside
+    of a flow run nothing is counted: asking for the limit would start a Prefect server where there is none.
     """
 
     def __init__(self) -> None:
