@@ -53,6 +53,7 @@ def prompt(tmp_path: Path) -> str:
 
 @pytest.fixture
 async def start(
+    limited: None,
     sandbox: RunningSandbox,
     called: CometAPICredentials,
     archive_block: AvatarArchive,
