@@ -159,7 +159,7 @@ def test_code_comes_from_git_when_an_address_is_given(monkeypatch: pytest.Monkey
 def test_a_changed_flow_or_entry_changes_the_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = {each.name: each.version for each in read_wanted({})}
     text = Path("prefect.yaml").read_text()
-    changed = text.replace("limit: 10", "limit: 11")
+    changed = text.replace("limit: 10\n", "limit: 11\n", 1)
     assert changed != text
     (tmp_path / "prefect.yaml").write_text(changed)
     monkeypatch.setattr("flows.deploy.deployments._FILE", tmp_path / "prefect.yaml")
