@@ -32,6 +32,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "AVATAR_ZOMBIE_SECONDS": "90",
             "AVATAR_CRASH_QUIET_SECONDS": "10",
             "AVATAR_CRASH_ATTEMPTS": "1",
+            # A run that waits for a person keeps its slot for ten minutes.
+            "AVATAR_MAX_IN_FLIGHT": "50",
         }
         running = Stage({**environment, **settings}, sandbox, archive, folder)
         running.first_report = running.deploy()
