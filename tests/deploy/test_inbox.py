@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.stage import Stage, show, wait_for
-from tests.flows.desk import put_media, put_text
+from tests.flows.desk import put_media, put_text, rest
 
 # A busy machine needs a minute to start a process.
 pytestmark = pytest.mark.timeout(900)
@@ -18,7 +18,7 @@ def test_new_files_become_clips_by_the_schedule(stage: Stage, crew: subprocess.P
     inbox = stage.folder / "inbox"
     put_media(inbox, "kim", "half")
     put_text(inbox / "kim.txt", "Speaks to the inbox.")
-    (inbox / "half.mp3").touch()
+    rest(inbox / "half.mp3", age=-3600)
     put_text(inbox / "bad.png", "no picture")
     put_text(inbox / "bad.wav", "no sound")
     charges = stage.charges()
