@@ -21,12 +21,15 @@ from blocks.errors import (
 _PASSING = (ClipUnavailable, NotSent, ProviderUnavailable, SlowDown, SourceUnavailable, StorageUnavailable)
 
 
+def passes(error: BaseException) -> bool:
+    """Tell whether a failure may be gone in a while."""
+    return isinstance(error, _PASSING)
+
+
 async def passes_with_time(task: Any, run: Any, state: State[Any]) -> bool:  # noqa: ARG001 # Prefect's signature
     """Tell whether the failure in `state` may be gone in a while."""
     try:
         await state.aresult()
-    except _PASSING:
-        return True
-    except Exception:  # noqa: BLE001 # any other failure is the answer "no"; raising here would hide it
-        return False
+    except Exception as error:  # noqa: BLE001 # any other failure is the answer "no"; raising would hide it
+        return passes(error)
     return False

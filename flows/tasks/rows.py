@@ -12,6 +12,7 @@ from blocks.errors import InvalidRequest
 from blocks.kling.job import Job
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.connections import Connections
+from flows.tasks.groups import Groups, in_groups
 from flows.tasks.logs import run_logger
 from flows.tasks.make import Wanted, make, make_in_steps
 from flows.tasks.manifest import Row
@@ -26,7 +27,7 @@ _Answer = TypeVar("_Answer")
 
 CHECKED_AT_ONCE = 8
 _SPREAD_SECONDS = 0.01
-# With more rows each job is one task run instead of four: task runs are most of what many jobs cost Prefect.
+# With more rows many of them are one task run: task runs are most of what many jobs cost Prefect.
 _SHOWN_IN_STEPS = 50
 
 
@@ -54,7 +55,8 @@ async def run_rows(
     Returns:
         One result for each row, in their order.
     """
-    check, finish = (validate, make_in_steps) if len(rows) <= _SHOWN_IN_STEPS else (check_again, make)
+    in_steps = len(rows) <= _SHOWN_IN_STEPS
+    check, finish = (validate, make_in_steps) if in_steps else (check_again, make)
     checked = await side_by_side(partial(_check, check, connections=connections), rows, CHECKED_AT_ONCE)
     first: dict[str, int] = {}
     for each in checked:
@@ -65,9 +67,13 @@ async def run_rows(
     connections.in_flight.plan(len(wanted), at_once)
     stops = unusable and on_invalid == "stop"
     work = partial(_leave, unusable=unusable) if stops else partial(_finish, finish)
-    ended = await side_by_side(
-        partial(_attempt, work, connections=connections), wanted, at_once, _SPREAD_SECONDS
-    )
+    attempt = partial(_attempt, work, connections=connections)
+    if in_steps or stops:
+        ended = await side_by_side(attempt, wanted, at_once, _SPREAD_SECONDS)
+    else:
+        async with in_groups([each.row for each in wanted]) as groups:
+            shown = partial(_shown, groups, attempt)
+            ended = await side_by_side(shown, wanted, at_once, _SPREAD_SECONDS)
     by_job = {result.job_id: result for result in ended}
     return [each if isinstance(each, RowResult) else _own(each, by_job[each.job.job_id]) for each in checked]
 
@@ -97,22 +103,33 @@ async def _attempt(
     return await _told(work(wanted, connections), tell)
 
 
+async def _shown(
+    groups: Groups, attempt: Callable[[_Wanted], Awaitable[RowResult]], wanted: _Wanted
+) -> RowResult:
+    return await groups.shown(wanted.row, attempt(wanted))
+
+
 async def _finish(
     finish: Callable[[Wanted], Awaitable[Sidecar]], wanted: _Wanted, connections: Connections
 ) -> RowResult:
     async with connections.in_flight.counted(wanted.job.job_id):
-        if finished := await connections.archive.find_done(wanted.job.job_id):
-            clip = connections.archive.address(finished.clip.key)
-            return archived(wanted.row, finished, clip, "archived before")
+        if before := await _archived_before(wanted, connections):
+            return before
         sidecar = await finish(Wanted(wanted.job, wanted.request, connections))
     return archived(wanted.row, sidecar, connections.archive.address(sidecar.clip.key))
 
 
+async def _archived_before(wanted: _Wanted, connections: Connections) -> RowResult | None:
+    finished = await connections.archive.find_done(wanted.job.job_id)
+    if finished is None:
+        return None
+    return archived(wanted.row, finished, connections.archive.address(finished.clip.key), "archived before")
+
+
 async def _leave(wanted: _Wanted, connections: Connections, unusable: list[int]) -> RowResult:
     """Say what is archived already; buy nothing."""
-    if finished := await connections.archive.find_done(wanted.job.job_id):
-        clip = connections.archive.address(finished.clip.key)
-        return archived(wanted.row, finished, clip, "archived before")
+    if before := await _archived_before(wanted, connections):
+        return before
     listed = ", ".join(str(row) for row in unusable[:10]) + (", ..." if len(unusable) > 10 else "")
     message = f"Nothing was bought, because these rows cannot be used: {listed}"
     return unfinished(wanted.row, wanted.job, "not bought", message)

@@ -54,7 +54,8 @@ def impatient() -> Iterator[None]:
         patch.setattr(lookup, "_FIRST_PAUSE", 0.1)
         patch.setattr(lookup, "CLAIM_SECONDS", 1.0)
         patch.setattr(purchase, "CLAIM_SECONDS", 1.0)
-        for task in (archive.archive, make.make, poll.poll, validate.validate):
+        patch.setattr(make, "_PAUSES", (0.05,) * 3)
+        for task in (archive.archive, poll.poll, validate.validate):
             patch.setattr(task, "retry_delay_seconds", 0.05)
         patience = Delivery.__init__.__kwdefaults__ or {}
         patch.setitem(patience, "pause_seconds", 0.02)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
 
@@ -17,7 +19,7 @@ from blocks.kling.models import KlingTask
 from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.journal import Entry
 from flows.batch import generate_avatars, main
-from flows.tasks import poll, rows
+from flows.tasks import groups, poll, rows
 from flows.tasks.batch import Batch
 from flows.tasks.connections import Connections
 from flows.tasks.results import SHOWN_ROWS, NotAllArchived, RowResult, table
@@ -210,10 +212,11 @@ async def test_never_more_jobs_in_flight_than_asked_for(
     assert bought(sandbox) == (4, 4)
 
 
-@pytest.mark.parametrize(("shown_in_steps", "task_runs"), [(50, 8), (1, 2)])
+@pytest.mark.parametrize(("shown_in_steps", "task_runs", "retries"), [(50, 8, 1), (1, 1, 0)])
 async def test_a_failure_after_the_purchase_is_tried_again_and_nothing_is_bought_again(
     shown_in_steps: int,
     task_runs: int,
+    retries: int,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     sandbox: RunningSandbox,
@@ -226,9 +229,43 @@ async def test_a_failure_after_the_purchase_is_tried_again_and_nothing_is_bought
     assert (await ran(manifest, credentials, archive_block)).name == "AllArchived"
     assert bought(sandbox) == (2, 2)
     events = [event.event for event in await drained(asserting_events_worker)]
-    assert events.count("prefect.task-run.AwaitingRetry") == 1
+    assert events.count("prefect.task-run.AwaitingRetry") == retries
     assert events.count("prefect.task-run.Completed") == task_runs
     assert events.count("prefect.task-run.Pending") == task_runs
+
+
+async def test_many_rows_are_few_task_runs_that_tell_the_truth(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    sandbox: RunningSandbox,
+    credentials: CometAPICredentials,
+    archive_block: AvatarArchive,
+) -> None:
+    monkeypatch.setattr(rows, "_SHOWN_IN_STEPS", 1)
+    monkeypatch.setattr(groups, "_ROWS", 2)
+    manifest = write_manifest(
+        tmp_path / "in",
+        "kim.png,kim.mp3,one",
+        "kim.png,kim.mp3,two",
+        "kim.png,missing.mp3,three",
+        "kim.png,kim.mp3,[fault:failed-moderation]",
+        "kim.png,kim.mp3,five",
+    )
+    state = await ran(manifest, credentials, archive_block)
+    assert bought(sandbox)[0] == 4
+    async with get_client() as client:
+        told: list[tuple[str, str, str | None]] = []
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+        for _ in range(200):
+            runs = await client.read_task_runs(flow_run_filter=chosen)
+            told = sorted((run.name, run.state.type.value, run.state.message) for run in runs if run.state)
+            if len(told) == 2 and all(kind in {"COMPLETED", "FAILED"} for _, kind, _ in told):
+                break
+            await asyncio.sleep(0.1)
+    assert told == [
+        ("rows 1 to 2", "COMPLETED", "2 archived"),
+        ("rows 4 to 5", "FAILED", "1 archived, 1 failed"),
+    ]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("https://example.com/?secret"), asyncio.CancelledError()])

@@ -51,10 +51,17 @@ def test_aws_gets_its_own_defaults_and_one_attempt_a_request() -> None:
     options = S3Settings(region="eu-central-1").client_options()
     assert options["client_kwargs"] == {"region_name": "eu-central-1"}
     config = options["config_kwargs"]
-    assert config["s3"] == {"addressing_style": "auto"}
+    assert config["s3"] == {"addressing_style": "auto", "payload_signing_enabled": False}
     assert config["request_checksum_calculation"] == "when_supported"
     assert config["retries"] == {"total_max_attempts": 1}
     assert S3Settings().client_options()["client_kwargs"] == {}
+
+
+def test_bodies_are_hashed_for_the_signature_only_where_no_tls_protects_them() -> None:
+    secure = S3Settings(endpoint_url="HTTPS://s3.example.com").client_options()["config_kwargs"]
+    plain = S3Settings(endpoint_url="http://s3.example.com").client_options()["config_kwargs"]
+    assert secure["s3"]["payload_signing_enabled"] is False
+    assert "payload_signing_enabled" not in plain["s3"]
 
 
 def test_what_is_said_wins_over_the_defaults() -> None:
