@@ -31,11 +31,13 @@ def _state(stage: Stage) -> dict[str, Any]:
         "block types": "/block_types/filter",
         "blocks": "/block_documents/filter",
     }
-    return {kind: [_steady(each) for each in stage.post(path)] for kind, path in kinds.items()}
+    return {kind: [_steady(kind, each) for each in stage.post(path)] for kind, path in kinds.items()}
 
 
-def _steady(found: dict[str, Any]) -> dict[str, Any]:
-    steady = {key: value for key, value in found.items() if key not in _VOLATILE}
+def _steady(kind: str, found: dict[str, Any]) -> dict[str, Any]:
+    # Workers and slots that come and go move these; what a new set-up would change is the version.
+    volatile = _VOLATILE | ({"updated"} if kind in {"deployments", "limits"} else set())
+    steady = {key: value for key, value in found.items() if key not in volatile}
     if trigger := steady.get("trigger"):
         # The server keeps these as sets and lists them in any order.
         steady["trigger"] = {
