@@ -90,7 +90,7 @@ async def generate_avatar(
         if finished := await connections.archive.find_done(job.job_id):
             await show_clip(finished, connections)
             return already_archived(finished)
-        suspends = wait == "callback" and await may_suspend(job, connections)
+        suspends = wait == "callback" and await may_suspend([job], connections)
         async with connections.in_flight.counted(job.job_id):
             entry = await submit_or_ask(job, request, connections)
             kling_task = await (wait_suspended if suspends else poll)(entry, connections)

@@ -64,6 +64,10 @@ async def speak_avatar(
     rights: Annotated[
         OptionalText, shown_optional("Rights", "Note on the consent for face and voice, kept in the sidecar.")
     ] = None,
+    wait: Annotated[
+        Literal["poll", "callback"],
+        shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
+    ] = "poll",
     credentials: Credentials = None,
     store: Store = None,
 ) -> list[Sidecar]:
@@ -91,7 +95,7 @@ async def speak_avatar(
     )
     async with connect(credentials, store) as connections:
         requests = in_pieces(request, connections.credentials, split=split)
-        sidecars, bought = await make_spoken(requests, connections)
+        sidecars, bought = await make_spoken(requests, connections, wait)
     if not bought:
         message = f"Archived already ({len(sidecars)}); nothing was sent and nothing was charged"
         return Completed(name="AlreadyArchived", message=message, data=sidecars)  # type: ignore[return-value]  # Prefect unwraps a returned state

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from blocks.kling.job import Job
+from blocks.kling.models import KlingTask
 from blocks.storage.journal import Entry
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.archive import archive
@@ -17,7 +18,10 @@ from flows.tasks.poll import poll
 from flows.tasks.request import Request
 from flows.tasks.shown_clip import show_clip
 from flows.tasks.speak import speak_or_ask
+from flows.tasks.suspend import may_suspend, wait_suspended
 from flows.tasks.validate import validate
+
+Wait = Literal["poll", "callback"]
 
 
 class Spoken(NamedTuple):
@@ -32,11 +36,16 @@ class Spoken(NamedTuple):
     bought: int
 
 
-async def make_spoken(requests: Sequence[Request], connections: Connections) -> Spoken:
+async def make_spoken(requests: Sequence[Request], connections: Connections, wait: Wait = "poll") -> Spoken:
     """Make the clips of a spoken text. MAY spend money, once for each speech and once for each video.
 
     Every clip is checked before the first speech is bought, and every speech is measured before the first
     video is bought. A clip that fails stops no other that was bought.
+
+    Args:
+        requests: One for each clip.
+        connections: Provider and archive.
+        wait: `callback` suspends the run when all videos are bought, where that is possible.
 
     Raises:
         AvatarError: The first thing that went wrong; what was bought is in the archive, or stays open.
@@ -45,7 +54,9 @@ async def make_spoken(requests: Sequence[Request], connections: Connections) -> 
     done = [await connections.archive.find_done(job.job_id) for job in jobs]
     missing = [number for number, sidecar in enumerate(done) if sidecar is None]
     voiced = {number: await speak_or_ask(jobs[number], connections) for number in missing}
-    made = await _make_all([(voiced[number], requests[number]) for number in missing], connections)
+    suspends = wait == "callback" and await may_suspend([jobs[number] for number in missing], connections)
+    wanted = [(voiced[number], requests[number]) for number in missing]
+    made = await (_make_suspended if suspends else _make_all)(wanted, connections)
     found = {sidecar.job_id: sidecar for sidecar in (*done, *made) if sidecar}
     return Spoken([found[job.job_id] for job in jobs], len(made))
 
@@ -68,8 +79,25 @@ async def _make_all(wanted: Sequence[tuple[Job, Request]], connections: Connecti
             await asyncio.gather(*finishing, return_exceptions=True)
 
 
+async def _make_suspended(wanted: Sequence[tuple[Job, Request]], connections: Connections) -> list[Sidecar]:
+    """Buy all videos, then wait without a worker; the run begins again at each call and finds them bought."""
+    connections.in_flight.plan(len(wanted), len(wanted))
+    async with AsyncExitStack() as counted:
+        entries = []
+        for job, request in wanted:
+            await counted.enter_async_context(connections.in_flight.counted(job.job_id))
+            entries.append(await submit_or_ask(job, request, connections))
+        return [
+            await _bring_home(entry, await wait_suspended(entry, connections), connections)
+            for entry in entries
+        ]
+
+
 async def _finish(entry: Entry, connections: Connections) -> Sidecar:
-    kling_task = await poll(entry, connections)
+    return await _bring_home(entry, await poll(entry, connections), connections)
+
+
+async def _bring_home(entry: Entry, kling_task: KlingTask, connections: Connections) -> Sidecar:
     connections.in_flight.over(entry.job_id)
     sidecar = await archive(entry, kling_task, connections)
     await show_clip(sidecar, connections)

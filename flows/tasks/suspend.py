@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -33,8 +34,8 @@ from flows.tasks.resume import WAIT_KEY, tag_of
 _PAUSES = (0.0, 2.0, 10.0)
 
 
-async def may_suspend(job: Job, connections: Connections) -> bool:
-    """Tell whether this run can wait without a worker, and if so, make it known by the tag of its job.
+async def may_suspend(jobs: Sequence[Job], connections: Connections) -> bool:
+    """Tell whether this run can wait without a worker, and if so, make it known by the tags of its jobs.
 
     Before the submit, because the provider may call before the answer to the POST was read.
     """
@@ -42,9 +43,10 @@ async def may_suspend(job: Job, connections: Connections) -> bool:
         run_logger().warning("This run keeps its worker and polls: %s", reason)
         return False
     run = _this_run()
-    if run and tag_of(job.job_id) not in run.tags:
+    tags = {tag_of(job.job_id) for job in jobs}
+    if run and not tags <= set(run.tags):
         async with get_client() as client:
-            await client.update_flow_run(run.id, tags=[*run.tags, tag_of(job.job_id)])
+            await client.update_flow_run(run.id, tags=sorted(tags.union(run.tags)))
     await trust_key(connections)
     return True
 

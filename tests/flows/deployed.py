@@ -15,7 +15,6 @@ from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 
 from blocks.sandbox.serve import RunningSandbox
-from blocks.storage.sidecar import Sidecar
 from flows.avatar import generate_avatar
 
 
@@ -27,11 +26,11 @@ class Deployed:
     sandbox: RunningSandbox
     settings: dict[str, Any]
     flow_run_id: UUID
+    flow: Any = generate_avatar
 
-    async def execute(self) -> Sidecar:
+    async def execute(self) -> Any:
         flow_run = await self.client.read_flow_run(self.flow_run_id)
-        run: Any = run_flow(cast("Any", generate_avatar), flow_run=flow_run)
-        return cast("Sidecar", await run)
+        return await cast("Any", run_flow(self.flow, flow_run=flow_run))
 
     async def suspend(self) -> None:
         with pytest.raises(Pause):

@@ -23,9 +23,11 @@ from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.sidecar import Sidecar
 from flows.avatar import generate_avatar
 from flows.reconcile import reconcile_jobs
+from flows.speech import speak_avatar
 from flows.tasks import bell, resume
 from tests.flows.calling import SECRET, path_of, receiver, saying
 from tests.flows.deployed import Deployed
+from tests.flows.spoken import books
 from tests.flows.story import Ask, entries_of, eventually, open_jobs
 from tests.servers import free_port
 
@@ -127,6 +129,52 @@ async def test_it_waits_without_a_process_and_goes_on_when_it_is_called(
     assert reads(run.sandbox) == ["GET", "POST", "GET"]
     flow_run = await run.client.read_flow_run(run.flow_run_id)
     assert set(flow_run.tags) == {"kling-avatar", f"kling-job:{job_id}"}
+
+
+async def test_a_spoken_text_waits_for_all_its_clips_and_buys_each_once(
+    limited: None,
+    sandbox: RunningSandbox,
+    called: CometAPICredentials,
+    archive_block: AvatarArchive,
+    face: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sandbox.set(fast_clip=True, render_seconds=3600, callbacks="never")
+    block_id = await archive_block.asave("of-this-test", overwrite=True)
+    await called.model_copy(update={"max_audio_seconds": 8}).asave("called", overwrite=True)
+    deployment = await speak_avatar.ato_deployment("suspending", tags=["kling-avatar"])
+    deployment_id = await deployment.aapply()
+    sentence = (
+        "Good morning to all of you, this is the news of {}. And it goes on for a little while longer. "
+    )
+    parameters = {
+        "image": face,
+        "text": sentence.format("today") + sentence.format("tomorrow"),
+        "voice": "oversea_male1",
+        "split": True,
+        "wait": "callback",
+        "credentials": "called",
+        "store": {"$ref": str(block_id)},
+    }
+    async with get_client() as client:
+        started = await client.create_flow_run_from_deployment(deployment_id, parameters=parameters)
+        settings = {"credentials": called, "store": archive_block}
+        run = Deployed(client, sandbox, settings, started.id, speak_avatar)
+        await run.suspend()
+        jobs = await open_jobs(archive_block)
+        clips = len(jobs)
+        assert clips > 1
+        flow_run = await client.read_flow_run(run.flow_run_id)
+        assert {f"kling-job:{job}" for job in jobs} <= set(flow_run.tags)
+        bought = books(sandbox)
+        async with receiver(monkeypatch) as provider:
+            sandbox.advance(3600)
+            await provider.post(path_of(jobs[0]), content=saying("succeed"))
+            await becomes(run, "Resuming")
+        sidecars = await run.execute()
+    assert sorted(sidecar.job_id for sidecar in sidecars) == sorted(jobs)
+    assert books(sandbox) == bought
+    assert bought[:2] == (clips, clips)
 
 
 async def test_the_provider_calls_the_receiver_in_both_modes(
