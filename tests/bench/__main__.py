@@ -21,7 +21,7 @@ def main() -> None:
     _say(headings())
     found: dict[str, list[Cost]] = {}
     with sandbox(options.provider_seconds) as provider:
-        for name in options.only or list(CONTENDERS):
+        for name in options.only or [name for name, each in CONTENDERS.items() if not each.is_variant]:
             found[name] = _measure_all(CONTENDERS[name], provider, options)
     ratios = comparison(found)
     for name, ratio in ratios.items():

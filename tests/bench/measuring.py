@@ -7,9 +7,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.processes import Used, run
@@ -27,11 +27,15 @@ class Contender:
         name: As it is shown.
         module: What is run.
         uses_prefect: Whether it needs a Prefect server.
+        settings: What is added to its environment.
+        is_variant: Whether it only shows what one of our choices costs, and runs when it is asked for.
     """
 
     name: str
     module: str
     uses_prefect: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    is_variant: bool = False
 
 
 CONTENDERS = {
@@ -41,6 +45,21 @@ CONTENDERS = {
         Contender("httpx script", "httpx_script"),
         Contender("aiohttp script", "aiohttp_script"),
         Contender("naive flow", "naive_flow", uses_prefect=True),
+        Contender("in steps", "this_project_in_steps", uses_prefect=True, is_variant=True),
+        Contender(
+            "warnings only",
+            "this_project",
+            uses_prefect=True,
+            settings={"PREFECT_LOGGING_LEVEL": "WARNING"},
+            is_variant=True,
+        ),
+        Contender(
+            "no log sent",
+            "this_project",
+            uses_prefect=True,
+            settings={"PREFECT_LOGGING_TO_API_ENABLED": "false"},
+            is_variant=True,
+        ),
     )
 }
 
@@ -122,7 +141,7 @@ def _run(
     command = [sys.executable, "-m", module, provider.url, str(made), str(jobs)]
     provider.requests()
     log = folder / "client.log"
-    used = run(command, os.environ | settings, log)
+    used = run(command, {**os.environ, **contender.settings, **settings}, log)
     if used.exit_code:
         sys.stderr.write(f"{contender.name} ended with {used.exit_code}:\n{log.read_text()[-2000:]}\n")
     return used, len(list(made.rglob("*.mp4"))), provider.requests()
