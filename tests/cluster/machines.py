@@ -81,6 +81,12 @@ class Cluster:
     def read_sandbox(self, path: str) -> Any:
         return httpx.get(f"{self.sandbox}/sandbox{path}", timeout=60, trust_env=False).json()
 
+    def set_sandbox(self, **settings: Any) -> None:
+        """Turn switches of the provider: the fields of `blocks.sandbox.settings.Settings`."""
+        httpx.post(
+            f"{self.sandbox}/sandbox/settings", json=settings, timeout=60, trust_env=False
+        ).raise_for_status()
+
     def close(self) -> None:
         if hasattr(self, "http"):
             self.http.close()

@@ -1,4 +1,8 @@
-"""The cluster under load: jobs per minute by workers, then a worker and an API server are killed midway."""
+"""The cluster under load: jobs per minute by workers, then a worker and an API server are killed midway.
+
+The first loads have as many jobs for each worker, few in flight, and a provider that takes time as it does:
+they show what a further worker brings while processors are idle. The large one shows that nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from tests.cluster.processes import say, wait_for
 
 _SAMPLES = Path("blocks/sandbox/samples").absolute()
 _AT_ONCE = 40
+_FEW_AT_ONCE = 10
+_SLOW, _QUICK = {"render_seconds": 25.0}, {"render_seconds": 3.0}
 _IN_FLIGHT = 400
 _MOST_SECONDS = 580.0
 _SETTLE_SECONDS = 60.0
@@ -39,6 +45,7 @@ class Load(NamedTuple):
     name: str
     jobs: int
     workers: int
+    at_once: int
 
 
 def run_load(load: Load, running: Cluster, *, killing: bool = False) -> dict[str, Any]:
@@ -104,7 +111,7 @@ def _results(manifest: Path) -> Path:
 def _start(manifest: Path, load: Load, running: Cluster) -> str:
     name = "generate-avatars"
     deployment = running.http.get(f"/deployments/name/{name}/{name}").raise_for_status().json()["id"]
-    parameters = {"manifest": str(manifest), "at_once": _AT_ONCE, "shards": 2 * load.workers}
+    parameters = {"manifest": str(manifest), "at_once": load.at_once, "shards": 2 * load.workers}
     created = running.post(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
     return str(created["id"])
 
@@ -148,7 +155,7 @@ def main() -> None:
     """Run loads on 1, 2 and 4 workers, then a large one in which a worker and an API server are killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.trial", description=main.__doc__)
     parser.add_argument("--jobs", default=2000, type=int, help="of the large load")
-    parser.add_argument("--small", default=200, type=int, help="of each load before it; 0 leaves them out")
+    parser.add_argument("--small", default=80, type=int, help="for each worker before it; 0 leaves them out")
     parser.add_argument("--workers", default=4, type=int)
     asked = parser.parse_args()
     sandbox = [*_SANDBOX, "--max-in-flight", str(_IN_FLIGHT)]
@@ -157,10 +164,12 @@ def main() -> None:
         for number in range(1, asked.workers + 1):
             running.start_worker(number)
             if asked.small and number in {1, 2, asked.workers}:
-                measured = run_load(Load(f"with-{number}", asked.small, number), running)
-                jobs += asked.small
-                say(json.dumps(measured))
-        large = run_load(Load("large", asked.jobs, asked.workers), running, killing=True)
+                load = Load(f"with-{number}", asked.small * number, number, _FEW_AT_ONCE)
+                running.set_sandbox(**_SLOW)
+                say(json.dumps(run_load(load, running)))
+                jobs += load.jobs
+        running.set_sandbox(**_QUICK)
+        large = run_load(Load("large", asked.jobs, asked.workers, _AT_ONCE), running, killing=True)
         jobs += asked.jobs
         say(json.dumps(large))
         books = judge(running, jobs)
