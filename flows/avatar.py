@@ -17,6 +17,7 @@ from flows.tasks.archive import archive
 from flows.tasks.ask import submit_or_ask
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
+from flows.tasks.help.hooks import with_help
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.shown_clip import show_clip
@@ -34,7 +35,7 @@ def name_of_run() -> str:
     return f"{request.title} ({request.mode}{take})"
 
 
-@flow(name="generate-avatar", flow_run_name=name_of_run)
+@flow(name="generate-avatar", flow_run_name=name_of_run, **with_help())
 async def generate_avatar(
     image: Annotated[
         str, shown("Portrait", "JPEG or PNG: a path, an https:// or s3:// address.", minLength=1)

@@ -16,6 +16,7 @@ from flows.tasks.addresses import absolute, name_of
 from flows.tasks.batch import Batch
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.help.hooks import with_help
 from flows.tasks.results import NotAllArchived, shown_of, table
 from flows.tasks.shard_runs import cancel_shards
 from flows.tasks.shards import run_batch
@@ -26,7 +27,7 @@ def name_of_run() -> str:
     return f"manifest {name_of(absolute(runtime.flow_run.parameters['manifest']))[:80]}"
 
 
-@flow(name="generate-avatars", flow_run_name=name_of_run, on_cancellation=[cancel_shards])
+@flow(name="generate-avatars", flow_run_name=name_of_run, on_cancellation=[cancel_shards], **with_help())
 async def generate_avatars(
     manifest: Annotated[
         str, shown("Manifest", "CSV or JSON Lines, a row a video: a path or address.", minLength=1)

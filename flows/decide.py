@@ -14,9 +14,10 @@ from blocks.storage.journal import Entry
 from flows.tasks.connections import connect
 from flows.tasks.decision import Choice, Decision, decide_job
 from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.help.hooks import with_help
 
 
-@flow(name="decide")
+@flow(name="decide", **with_help())
 async def decide(
     job_id: Annotated[
         str, shown("Job id", "The 64 characters that the error named.", pattern="^[0-9a-f]{64}$")

@@ -14,12 +14,13 @@ from pydantic import Field
 from blocks.errors import AvatarError
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.help.hooks import with_help
 from flows.tasks.inbox import empty_inbox
 from flows.tasks.pieces import PieceReport, state_of, table
 from flows.tasks.results import NotAllArchived, shown_of
 
 
-@flow(name="watch-inbox")
+@flow(name="watch-inbox", **with_help())
 async def watch_inbox(
     inbox: Annotated[
         str, shown("Inbox", "Folder or address that people put portraits and voices into.", minLength=1)

@@ -15,10 +15,11 @@ from blocks.storage.schema import publish_schema
 from flows.tasks.collect import Report, collect_job
 from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.help.hooks import with_help
 from flows.tasks.resume import resume_settled
 
 
-@flow(name="reconcile-jobs")
+@flow(name="reconcile-jobs", **with_help())
 async def reconcile_jobs(
     sweep_hours: Annotated[
         float, Field(gt=0), shown("Sweep after hours", "Age at which abandoned uploads are removed.")

@@ -14,11 +14,12 @@ from prefect.utilities.schema_tools.validation import validate as faults_in
 
 from blocks.errors import Fault, InvalidRequest, SetupMissing
 from flows.tasks.form import shown
+from flows.tasks.help.hooks import with_help
 
 _DEPLOYMENT = "generate-avatar/generate-avatar"
 
 
-@flow(name="request-avatar")
+@flow(name="request-avatar", **with_help())
 async def request_avatar(
     payload: Annotated[
         dict[str, Any], shown("Payload", "The parameters of generate-avatar; unknown ones are refused.")

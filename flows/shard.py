@@ -10,10 +10,11 @@ from pydantic import Field
 from flows.tasks.batch import Batch
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.help.hooks import with_help
 from flows.tasks.shard import Shard, run_shard
 
 
-@flow(name="avatars-shard")
+@flow(name="avatars-shard", **with_help())
 async def avatars_shard(
     manifest: Annotated[str, shown("Manifest", "Its address, which this worker can read.", minLength=1)],
     sha256: Annotated[str, shown("SHA-256", "Of the manifest; a changed one is refused.", minLength=64)],

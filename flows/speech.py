@@ -15,6 +15,7 @@ from blocks.errors import AvatarError
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
+from flows.tasks.help.hooks import with_help
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.splitting import in_pieces
 from flows.tasks.spoken import make_spoken
@@ -29,7 +30,7 @@ def name_of_run() -> str:
     return f"{request.title} ({request.voice}, {request.mode})"
 
 
-@flow(name="speak-avatar", flow_run_name=name_of_run)
+@flow(name="speak-avatar", flow_run_name=name_of_run, **with_help())
 async def speak_avatar(
     image: Annotated[
         str, shown("Portrait", "JPEG or PNG: a path, an https:// or s3:// address.", minLength=1)

@@ -23,12 +23,13 @@ from prefect.states import AwaitingRetry, Completed, Crashed, Failed
 from pydantic import Field
 
 from flows.tasks.form import shown
+from flows.tasks.help.hooks import explain_left, with_help
 
 _RESTART = "Restart after a crash"
 _PAGE = 200
 
 
-@flow(name="retry-crashed", flow_run_name="retry {flow_run_id}")
+@flow(name="retry-crashed", flow_run_name="retry {flow_run_id}", **with_help())
 async def retry_crashed(
     flow_run_id: Annotated[
         str, shown("Flow run", "Id of the crashed run, or its resource id in an event.", minLength=36)
@@ -52,6 +53,7 @@ async def retry_crashed(
         if waiting := _was_waiting(states):
             return _end(await _set(client, run, waiting, f"waits again: {waiting.name}"))
         if restarts >= attempts:
+            await explain_left(run, client)
             return _end(_leave(run, restarts))
         which = f"{restarts + 1} of {attempts}"
         again: State = AwaitingRetry(message=f"{_RESTART}, {which}")

@@ -15,9 +15,10 @@ from blocks.errors import AvatarError
 from flows.tasks.connections import find_archive
 from flows.tasks.findings import ArchiveDamaged, Verification, shown_of, table, verify
 from flows.tasks.form import Store, shown
+from flows.tasks.help.hooks import with_help
 
 
-@flow(name="verify-archive")
+@flow(name="verify-archive", **with_help())
 async def verify_archive(
     deep: Annotated[
         bool, shown("Deep", "Read every clip and compare its SHA-256; otherwise sizes are compared.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 import httpx
@@ -14,8 +13,7 @@ from blocks.storage.journal import now
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
-
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|&~$:@-])")
+from flows.tasks.markdown import plain
 
 
 async def show_clip(sidecar: Sidecar, connections: Connections) -> None:
@@ -59,14 +57,9 @@ def _page(sidecar: Sidecar, address: str, link: str) -> str:
         "picture": f"{clip.width} x {clip.height}, {clip.video_codec}, {clip.audio_codec}",
         "size": f"{clip.size} bytes",
         "SHA-256": f"`{clip.sha256}`",
-        "Kling task": _plain(sidecar.provided.task_id),
+        "Kling task": plain(sidecar.provided.task_id),
         "charged": "not reported" if cost.reported_units is None else f"{cost.reported_units} units",
         "estimated": "unknown" if cost.estimated_usd is None else f"{cost.estimated_usd} USD",
     }
     rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
-    return f"### {_plain(sidecar.name)}\n\n{link}| | |\n| --- | --- |\n{rows}\n"
-
-
-def _plain(text: str) -> str:
-    """Return a text of others so that it is shown as it is, on one line."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return f"### {plain(sidecar.name)}\n\n{link}| | |\n| --- | --- |\n{rows}\n"

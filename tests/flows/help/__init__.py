@@ -1,0 +1,1 @@
+"""Tests of the help on the page of a run that failed."""
