@@ -34,6 +34,10 @@ _SETTINGS = {
     "COMETAPI_RENDER_FACTOR": "0",
     "COMETAPI_POLL_SECONDS": "2",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    # How long a POST of a killed worker stays in doubt; all clocks here are one.
+    "COMETAPI_CREATE_SECONDS": "60",
+    "COMETAPI_CLOCK_MARGIN_SECONDS": "1",
+    "COMETAPI_ABSENCE_SECONDS": "60",
 }
 # A task more than the limit would be refused by the sandbox, as Kling refuses it.
 _SANDBOX = ["--fast-clip", "--callbacks", "never", "--submitted-seconds", "0.5", "--render-seconds", "3"]
