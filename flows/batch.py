@@ -19,6 +19,7 @@ from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.results import NotAllArchived, shown_of, table
 from flows.tasks.shard_runs import cancel_shards
 from flows.tasks.shards import run_batch
+from flows.tasks.shown_batch import show_batch
 
 
 def name_of_run() -> str:
@@ -68,6 +69,7 @@ async def generate_avatars(
             shards=shards,
             given={"credentials": credentials, "store": store},
         )
+        await show_batch(batch.results, connections)
     await acreate_table_artifact(
         key="generate-avatars",
         table=table(batch.results),
