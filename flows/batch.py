@@ -20,6 +20,7 @@ from flows.tasks.help.hooks import with_help
 from flows.tasks.results import NotAllArchived, shown_of, table
 from flows.tasks.shard_runs import cancel_shards
 from flows.tasks.shards import run_batch
+from flows.tasks.shown_batch import show_batch
 
 
 def name_of_run() -> str:
@@ -69,6 +70,7 @@ async def generate_avatars(
             shards=shards,
             given={"credentials": credentials, "store": store},
         )
+        await show_batch(batch.results, connections)
     await acreate_table_artifact(
         key="generate-avatars",
         table=table(batch.results),

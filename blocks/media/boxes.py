@@ -45,6 +45,11 @@ class BoxWalker:
             view = view[taken:]
         self.size += len(view)
 
+    @property
+    def shows_its_beginning(self) -> bool:
+        """Whether the index and all media data that is kept were fed: a look needs no more."""
+        return b"moov" in self.kinds and self._kind == b"mdat" and not self._keeping
+
     def problem(self) -> str | None:
         """Say why what was fed is not a whole sequence of boxes; `None` when it is."""
         if self._fault is not None:

@@ -80,3 +80,18 @@ class ClipFacts:
     audio_streams: int
     bit_rate: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PosterFacts:
+    """A small picture that was made of a larger one or of a video.
+
+    Attributes:
+        jpeg: The JPEG file, in base64.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    jpeg: str
+    width: int
+    height: int

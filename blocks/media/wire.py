@@ -12,12 +12,14 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from blocks.media.errors import MediaError
 
-Kind = Literal["image", "audio", "clip"]
+Kind = Literal["image", "audio", "clip", "poster", "thumbnail"]
 
 _READERS: dict[Kind, tuple[str, str]] = {
     "image": ("blocks.media.readers.images", "read_image"),
     "audio": ("blocks.media.readers.audio", "read_audio"),
     "clip": ("blocks.media.readers.clips", "read_clip"),
+    "poster": ("blocks.media.readers.posters", "read_poster"),
+    "thumbnail": ("blocks.media.readers.posters", "read_thumbnail"),
 }
 _KINDS: tuple[Kind, ...] = tuple(_READERS)
 _REQUEST = struct.Struct("!BIII")

@@ -3,6 +3,7 @@
 ```
 clips/ab/<job_id>.mp4           the clip
 clips/ab/<job_id>.json          its sidecar: the mark that the job is done
+clips/ab/<job_id>.jpg           its poster frame: can be made again at any time
 speech/ab/<speech_id>.mp3       the speech of a text (or .wav, .m4a, .aac: what was delivered)
 speech/ab/<speech_id>.json      its sidecar: the mark that it is made
 speech/ab/<speech_id>.<sha256>.aside  a delivered sound that failed its checks
@@ -13,23 +14,31 @@ learned/<name>.json             what was found out about the provider
 schema/sidecar-<version>.json   JSON Schema of the sidecars
 inbox/<digest>.json             what became of a piece of work in an inbox
 results/<name>.results.jsonl    results of a manifest whose own place cannot be written
+index.html                      the gallery: a page of all clips, which names its data
+gallery/data-<digest>.js        what the page knows of some clips, never changed
+gallery/linked.html             a page with signed links to all clips
 ```
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 CLIPS_PREFIX = "clips/"
 JOURNAL_PREFIX = "journal/"
 OPEN_PREFIX = "open/"
 ASIDE_PREFIX = "aside/"
+GALLERY_PREFIX = "gallery/"
+
+GALLERY_KEY = "index.html"
+LINKED_GALLERY_KEY = f"{GALLERY_PREFIX}linked.html"
 
 _JOB_ID = re.compile(r"[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9a-z-]{1,80}")
 _OF_A_JOB = re.compile(
-    r"clips/([0-9a-f]{2})/(\1[0-9a-f]{62})\.(?:mp4|json)|journal/([0-9a-f]{2})/(\3[0-9a-f]{62})/\d{4,}\.json"
+    r"clips/([0-9a-f]{2})/(\1[0-9a-f]{62})\.(?:mp4|json|jpg)|journal/([0-9a-f]{2})/(\3[0-9a-f]{62})/\d{4,}\.json"
 )
 _OPEN_KEY = re.compile(r"open/([0-9a-f]{64})\.(\d{4,})")
 
@@ -42,6 +51,11 @@ def clip_key(job_id: str) -> str:
 def sidecar_key(job_id: str) -> str:
     """Return the key of the sidecar of `job_id`."""
     return f"clips/{_shard(job_id)}/{job_id}.json"
+
+
+def poster_key(job_id: str) -> str:
+    """Return the key of the poster frame of `job_id`."""
+    return f"clips/{_shard(job_id)}/{job_id}.jpg"
 
 
 def speech_key(speech_id: str, suffix: str = "mp3") -> str:
@@ -90,6 +104,11 @@ def schema_key(version: int) -> str:
     return f"schema/sidecar-{version}.json"
 
 
+def gallery_data_key(data: bytes) -> str:
+    """Return the key of a piece of the gallery's data: by its content, so that it is never changed."""
+    return f"{GALLERY_PREFIX}data-{hashlib.sha256(data).hexdigest()[:20]}.js"
+
+
 def read_open_key(key: str) -> tuple[str, int] | None:
     """Return the job id and entry number that an open mark announces, or `None` for a foreign key."""
     match = _OPEN_KEY.fullmatch(key)
@@ -97,7 +116,7 @@ def read_open_key(key: str) -> tuple[str, int] | None:
 
 
 def job_of(key: str) -> str | None:
-    """Return the job that a clip, sidecar, journal entry or open mark is of, or `None` for a foreign key."""
+    """Return the job that an object of a job is of, or `None` for a foreign key."""
     if mark := read_open_key(key):
         return mark[0]
     match = _OF_A_JOB.fullmatch(key)

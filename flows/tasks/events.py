@@ -1,4 +1,4 @@
-"""What other flows may trigger on: one event for each turn in the life of a job."""
+"""What other flows may trigger on: one event for each turn in the life of a job, and assets that are made."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from blocks.errors import AvatarError, NeedsDecision
 from blocks.storage.journal import Entry
 from blocks.storage.sidecar import Sidecar
 from blocks.storage.speech import SpeechSidecar
+from flows.tasks.assets import emit_clip_asset, emit_speech_asset
 
 _EVENTS = uuid.UUID("0d6a6a0e-6d0f-4d4e-8f53-0f7f6a6f2c11")
 
@@ -31,6 +32,7 @@ def emit_archived(sidecar: Sidecar, clip: str) -> None:
         "sha256": sidecar.clip.sha256,
     }
     _emit("archived", sidecar.job_id, sidecar.name, facts, once=sidecar.times.archived.isoformat(), clip=clip)
+    emit_clip_asset(sidecar, clip)
 
 
 def emit_speech_made(sidecar: SpeechSidecar, audio: str) -> None:
@@ -52,6 +54,7 @@ def emit_speech_made(sidecar: SpeechSidecar, audio: str) -> None:
     }
     once = f"made {sidecar.speech_id} {sidecar.archived.isoformat()}"
     emit_event("kling-avatar.speech.made", resource, payload=facts, id=uuid.uuid5(_EVENTS, once))
+    emit_speech_asset(sidecar, audio)
 
 
 def emit_stopped(job_id: str, name: str, error: AvatarError) -> None:

@@ -13,6 +13,7 @@ from flows.tasks.archive import archive
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
 from flows.tasks.poll import poll
+from flows.tasks.poster import poster_of
 from flows.tasks.request import Request
 from flows.tasks.retrying import passes
 from flows.tasks.submit import submit
@@ -61,8 +62,10 @@ async def _bring_home(entry: Entry, connections: Connections) -> Sidecar:
 
 
 async def make_in_steps(wanted: Wanted) -> Sidecar:
-    """Do the same in a task run for each step, where there are few enough jobs to look at each step."""
+    """Do the same in a task run for each step, and make a poster, where people can look at each job."""
     entry = await submit(wanted.job, wanted.request, wanted.connections)
     kling_task = await poll(entry, wanted.connections)
     wanted.connections.in_flight.over(entry.job_id)
-    return await archive(entry, kling_task, wanted.connections)
+    sidecar = await archive(entry, kling_task, wanted.connections)
+    await poster_of(sidecar.job_id, wanted.connections.archive)
+    return sidecar

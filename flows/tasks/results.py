@@ -22,7 +22,7 @@ from blocks.errors import (
     TaskIdNotRecorded,
 )
 from blocks.kling.job import Job
-from blocks.storage.sidecar import Sidecar
+from blocks.storage.sidecar import Sidecar, Times
 
 RowState = Literal[
     "archived",
@@ -57,6 +57,7 @@ class RowResult(BaseModel):
         seconds: Length of the clip, or of the voice clip while there is none.
         estimated_usd: List price by measured seconds.
         reported_units: Kling units, as the provider reports them.
+        times: When each step of the job was done, of a clip that is in the archive.
         charged: Whether the video of this row was paid for, by this run or an earlier one.
         error: Class of the error.
     """
@@ -72,6 +73,7 @@ class RowResult(BaseModel):
     seconds: float | None = None
     estimated_usd: Decimal | None = None
     reported_units: Decimal | None = None
+    times: Times | None = None
     charged: Charged = Field(default="no")
     error: str | None = None
     message: str = ""
@@ -120,6 +122,7 @@ def archived(row: int, sidecar: Sidecar, clip: str, state: RowState = "archived"
         seconds=sidecar.clip.seconds,
         estimated_usd=sidecar.cost.estimated_usd,
         reported_units=sidecar.cost.reported_units,
+        times=sidecar.times,
         charged="yes",
     )
 

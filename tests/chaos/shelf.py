@@ -87,7 +87,7 @@ class Contents:
                 job_id, _, kind = rest.partition("/")[2].partition(".")
                 if kind == "mp4":
                     self.clips[job_id] = shelf.read(key)
-                else:
+                elif kind == "json":
                     self.sidecars[job_id] = _document(shelf.read(key))
             elif room == "journal":
                 entry = _document(shelf.read(key)) or {"step": "unreadable"}

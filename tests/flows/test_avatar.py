@@ -92,7 +92,8 @@ async def test_each_turn_of_a_job_is_an_event_that_others_can_trigger_on(
 ) -> None:
     sidecar = await ask(name="Kim")
     await ask(name="Kim")
-    emitted = [event for event in await drained(asserting_events_worker) if event.event.startswith("kling")]
+    every = await drained(asserting_events_worker)
+    emitted = [event for event in every if event.event.startswith("kling")]
     assert [event.event for event in emitted] == ["kling-avatar.job.submitted", "kling-avatar.job.archived"]
     assert {event.resource.id for event in emitted} == {f"kling-avatar.job.{sidecar.job_id}"}
     assert {event.resource["prefect.resource.name"] for event in emitted} == {"Kim"}
@@ -103,6 +104,10 @@ async def test_each_turn_of_a_job_is_an_event_that_others_can_trigger_on(
     assert Path(address.removeprefix("file://")).is_file()
     for name in ("sha256", "size", "seconds"):
         assert archived.payload[name] == getattr(sidecar.clip, name)
+    (asset,) = [event for event in every if event.event.startswith("prefect.asset.")]
+    assert (asset.event, asset.resource.id) == ("prefect.asset.materialization.succeeded", address)
+    made_of = [each.id for each in asset.related if each["prefect.resource.role"] == "asset"]
+    assert made_of == [FACE.as_uri(), VOICE.as_uri()]
 
 
 async def test_a_second_run_asks_the_provider_nothing_and_says_so(ask: Ask, sandbox: RunningSandbox) -> None:

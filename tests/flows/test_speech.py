@@ -44,12 +44,19 @@ async def test_a_text_becomes_archived_speech_and_then_an_archived_video(
     assert sidecar.clip.seconds == pytest.approx(speech.audio.seconds, abs=0.5)
     assert Path(archive_block.url, sidecar.clip.key).stat().st_size == sidecar.clip.size
     assert await open_jobs(archive_block) == []
-    events = [event for event in await drained(asserting_events_worker) if event.event.startswith("kling")]
+    every = await drained(asserting_events_worker)
+    events = [event for event in every if event.event.startswith("kling")]
     assert [event.event for event in events] == [
         "kling-avatar.speech.made",
         "kling-avatar.job.submitted",
         "kling-avatar.job.archived",
     ]
+    made = [event for event in every if event.event.startswith("prefect.asset.")]
+    text, _, voice = (
+        each.id for event in made for each in event.related if each["prefect.resource.role"] == "asset"
+    )
+    assert (text, voice) == (f"sha256://{speech.text_sha256}", made[0].resource.id)
+    assert made[1].resource.id.endswith(sidecar.clip.key)
     assert events[0].resource.id == f"kling-avatar.speech.{speech.speech_id}"
     assert events[0].payload["audio_id"] == speech.audio_id
 
