@@ -12,6 +12,7 @@ from prefect.states import Completed
 from pydantic import Field
 
 from blocks.storage.schema import publish_schema
+from flows.tasks.budget.stale import Tidied, tidy_budgets
 from flows.tasks.collect import Report, collect_job
 from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
@@ -40,10 +41,11 @@ async def reconcile_jobs(
     """
     async with connect(credentials, store) as connections:
         reports = await _collect_all(connections, at_once)
+        tidied = await tidy_budgets(connections)
         resumed = await resume_settled({report.job_id: report.state for report in reports}, connections)
         swept = await connections.archive.store.sweep(sweep_hours * 3600)
         await publish_schema(connections.archive.store)
-    summary = _summary(reports, swept, resumed)
+    summary = _summary(reports, swept, resumed, tidied)
     await acreate_table_artifact(key="reconcile-jobs", table=_table(reports), description=summary)
     return Completed(message=summary, data=reports)  # type: ignore[return-value]  # Prefect unwraps a returned state
 
@@ -72,13 +74,15 @@ def _table(reports: list[Report]) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(reports: list[Report], swept: list[str], resumed: list[str]) -> str:
+def _summary(reports: list[Report], swept: list[str], resumed: list[str], tidied: Tidied) -> str:
     counted: dict[str, int] = {}
     for report in reports:
         counted[report.state] = counted.get(report.state, 0) + 1
     found = ", ".join(f"{count} {state}" for state, count in sorted(counted.items())) or "none"
+    budget = f"; reservations settled: {tidied.settled}, given back: {tidied.released}" if any(tidied) else ""
     return (
         f"Open jobs: {found}; suspended runs resumed: {len(resumed)}; abandoned uploads removed: {len(swept)}"
+        f"{budget}"
     )
 
 
