@@ -19,6 +19,7 @@ from blocks.errors import SetupMissing
 from blocks.kling.callback import SECRET_MIN_CHARACTERS, is_signing_secret, token_of
 from blocks.kling.client import KlingClient, Timeouts
 from blocks.kling.media import MediaLimits
+from blocks.kling.prices import Prices
 from blocks.web import guarded_client, is_loopback
 
 _PROJECT = uuid.UUID("6f0f1c55-5d0b-4a44-9c0e-3a4f3e1d7a10")
@@ -114,6 +115,7 @@ class CometAPICredentials(Block):
     max_audio_seconds: float = Field(
         default=60, ge=2, le=300, description="Longest voice clip in seconds; Kling's own limit is 300."
     )
+    # Reported by several, confirmed by nobody: https://inference.sh/apps/klingai/avatar.md
     usd_per_second_std: Decimal = Field(
         default=Decimal("0.056"), ge=0, description="Price of one second in mode std, in US dollars."
     )
@@ -122,6 +124,28 @@ class CometAPICredentials(Block):
     )
     usd_per_speech: Decimal = Field(
         default=Decimal("0.007"), ge=0, description="Price of one speech of any length, in US dollars."
+    )
+    usd_per_unit: Decimal = Field(
+        default=Decimal("0.14"),
+        ge=0,
+        description="Price in US dollars of one Kling unit, in which the provider reports what it deducted.",
+    )
+    price_source: str = Field(
+        default="Kling's list price as reported in October 2026; not confirmed for this account",
+        title="Source of the prices",
+        description="Where the prices come from and of when they are. Compare them with your account's.",
+    )
+    budget_usd_per_day: Decimal | None = Field(
+        default=None,
+        ge=0,
+        title="Budget per day (USD)",
+        description="US dollars that this account may spend a day (UTC) on one archive. Empty: any.",
+    )
+    budget_usd_per_month: Decimal | None = Field(
+        default=None,
+        ge=0,
+        title="Budget per month (USD)",
+        description="US dollars that this account may spend a month (UTC) on one archive. Empty: any.",
     )
     extra_voices: list[str] = Field(
         default_factory=list,
@@ -230,10 +254,16 @@ class CometAPICredentials(Block):
         """The provider's limits for images and audio, as configured."""
         return MediaLimits(audio_max_seconds=self.max_audio_seconds)
 
-    def estimate_usd(self, seconds: float, mode: str) -> Decimal:
-        """Return the list price in US dollars of `seconds` of video in `mode`; nothing is asked or spent."""
-        price = self.usd_per_second_pro if mode == "pro" else self.usd_per_second_std
-        return (price * Decimal(str(seconds))).quantize(Decimal("0.0001"))
+    @property
+    def prices(self) -> Prices:
+        """The prices of this account, as configured."""
+        return Prices(
+            per_second_std=self.usd_per_second_std,
+            per_second_pro=self.usd_per_second_pro,
+            per_speech=self.usd_per_speech,
+            per_unit=self.usd_per_unit,
+            source=self.price_source,
+        )
 
     def get_client(self) -> KlingClient:
         """Return a client for the API: an async context manager; only `create` and `speak` may cost money."""

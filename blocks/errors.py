@@ -5,6 +5,8 @@ AvatarError
 ├── InvalidRequest             yours: every fault of the request at once; nothing was sent
 ├── SetupMissing               yours: no key, no archive, no block
 ├── SourceUnavailable          an image or audio could not be read; nothing was sent
+├── BudgetExceeded             a budget has too little left for it; nothing was sent
+│   └── PriceUnknown           nobody can say what it would cost, and a budget applies
 ├── ProviderError              what CometAPI or Kling answered, or did not
 │   ├── RequestRejected        the provider refused the request; nothing was bought
 │   │   └── ContentRefused     its content check refused image, audio or prompt
@@ -36,6 +38,8 @@ Every error carries `Facts`, can be pickled, and ends with what to do next.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
 from typing import ClassVar, Literal, NamedTuple, Self
 
 Charged = Literal["yes", "no", "unknown"]
@@ -154,6 +158,55 @@ class SourceUnavailable(AvatarError):
     """An image or audio source could not be read; nothing was sent."""
 
     default_next_step = "Check that the worker may read it, then run it again; nothing was charged."
+
+
+class Shortfall(NamedTuple):
+    """A budget that has too little left.
+
+    Attributes:
+        budget: Which one, in words.
+        left_usd: What is neither spent nor reserved, in US dollars.
+        limit_usd: The whole of it.
+        renewed: When it begins anew, in UTC, or `None` when it does not.
+    """
+
+    budget: str
+    left_usd: Decimal
+    limit_usd: Decimal
+    renewed: datetime | None = None
+
+
+class BudgetExceeded(AvatarError):
+    """It would cost more than a budget has left; nothing was sent.
+
+    Args:
+        message: What it would cost, and what is left of which budget.
+        facts: What is known about it.
+        next_step: When the budget begins anew, or what else to do.
+        price_usd: What it would cost, in US dollars.
+        shortfalls: Each budget that has too little left.
+    """
+
+    default_next_step = "Wait for the next day or month, or raise the budget; nothing was charged."
+
+    def __init__(
+        self,
+        message: str,
+        facts: Facts = Facts(),
+        next_step: str | None = None,
+        price_usd: Decimal | None = None,
+        shortfalls: tuple[Shortfall, ...] = (),
+    ) -> None:
+        super().__init__(message, facts, next_step)
+        self.price_usd = price_usd
+        self.shortfalls = shortfalls
+        self.args = (message, facts, next_step, price_usd, shortfalls)
+
+
+class PriceUnknown(BudgetExceeded):
+    """Nobody can say what it would cost, and a budget applies; nothing was sent."""
+
+    default_next_step = "Give the voice clip itself instead of an audio id, or run it without a budget."
 
 
 class ProviderError(AvatarError):

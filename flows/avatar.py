@@ -15,8 +15,9 @@ from blocks.errors import AvatarError
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.archive import archive
 from flows.tasks.ask import submit_or_ask
+from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
+from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, shown, shown_optional
 from flows.tasks.help.hooks import with_help
 from flows.tasks.poll import poll
 from flows.tasks.request import DEFAULT_PROMPT, Request
@@ -65,6 +66,7 @@ async def generate_avatar(
         Literal["poll", "callback"],
         shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
     ] = "poll",
+    max_cost: MaxCost = None,
     credentials: Credentials = None,
     store: Store = None,
 ) -> Sidecar:
@@ -86,7 +88,7 @@ async def generate_avatar(
         name=name,
         rights=rights,
     )
-    async with connect(credentials, store) as connections:
+    async with connect(credentials, store, Caps.of(job=max_cost)) as connections:
         job = await validate(request, connections)
         if finished := await connections.archive.find_done(job.job_id):
             await show_clip(finished, connections)
@@ -119,6 +121,7 @@ def main() -> None:
     parser.add_argument("--take", default=1, type=int, help="raise it to buy another version")
     parser.add_argument("--name", help="what people call this video")
     parser.add_argument("--rights", help="note on the consent for face and voice")
+    parser.add_argument("--max-cost", type=float, help="US dollars that this run may spend")
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:

@@ -14,8 +14,9 @@ from pydantic import Field
 from blocks.errors import AvatarError
 from flows.tasks.addresses import absolute, name_of
 from flows.tasks.batch import Batch
+from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
 from flows.tasks.results import NotAllArchived, shown_of, table
 from flows.tasks.shard_runs import cancel_shards
@@ -47,6 +48,8 @@ async def generate_avatars(
         Field(ge=1, le=1000),
         shown("Shards", "Cut the manifest into so many runs, which workers share. 1: this run does all."),
     ] = 1,
+    max_cost: MaxCost = None,
+    max_cost_per_job: MaxCostPerJob = None,
     credentials: Credentials = None,
     store: Store = None,
 ) -> Batch:
@@ -61,14 +64,20 @@ async def generate_avatars(
     Returns:
         What became of each row; also written beside the manifest as `<name>.results.jsonl`.
     """
-    async with connect(credentials, store) as connections:
+    caps = Caps.of(max_cost, max_cost_per_job, runtime.flow_run.id)
+    async with connect(credentials, store, caps) as connections:
         batch = await run_batch(
             manifest,
             connections,
             on_invalid=on_invalid,
             at_once=at_once,
             shards=shards,
-            given={"credentials": credentials, "store": store},
+            given={
+                "max_cost": max_cost,
+                "max_cost_per_job": max_cost_per_job,
+                "credentials": credentials,
+                "store": store,
+            },
         )
         await show_batch(batch.results, connections)
     await acreate_table_artifact(
@@ -86,6 +95,8 @@ def main() -> None:
     parser.add_argument("--on-invalid", default="skip", choices=["skip", "stop"])
     parser.add_argument("--at-once", default=5, type=int, help="how many jobs are in flight")
     parser.add_argument("--shards", default=1, type=int, help="cut it into so many runs of a deployment")
+    parser.add_argument("--max-cost", type=float, help="US dollars that this run may spend")
+    parser.add_argument("--max-cost-per-job", type=float, help="US dollars that one video may cost")
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:

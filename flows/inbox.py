@@ -7,13 +7,14 @@ import asyncio
 import sys
 from typing import Annotated
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.artifacts import acreate_table_artifact
 from pydantic import Field
 
 from blocks.errors import AvatarError
+from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
 from flows.tasks.inbox import empty_inbox
 from flows.tasks.pieces import PieceReport, state_of, table
@@ -33,6 +34,8 @@ async def watch_inbox(
         Field(ge=1, le=1000),
         shown("At once", "How many jobs are in flight; at most what Kling allows."),
     ] = 5,
+    max_cost: MaxCost = None,
+    max_cost_per_job: MaxCostPerJob = None,
     credentials: Credentials = None,
     store: Store = None,
 ) -> list[PieceReport]:
@@ -49,7 +52,8 @@ async def watch_inbox(
     Returns:
         One report for each piece of work that lies there.
     """
-    async with connect(credentials, store) as connections:
+    caps = Caps.of(max_cost, max_cost_per_job, runtime.flow_run.id)
+    async with connect(credentials, store, caps) as connections:
         reports = await empty_inbox(inbox, connections, quiet_seconds=quiet_seconds, at_once=at_once)
     state = state_of(reports)
     await acreate_table_artifact(
@@ -64,6 +68,8 @@ def main() -> None:
     parser.add_argument("inbox", help="folder or address that holds portraits and voice clips")
     parser.add_argument("--quiet-seconds", default=60, type=float, help="newer files are left alone")
     parser.add_argument("--at-once", default=5, type=int, help="how many jobs are in flight")
+    parser.add_argument("--max-cost", type=float, help="US dollars that this run may spend")
+    parser.add_argument("--max-cost-per-job", type=float, help="US dollars that one video may cost")
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:

@@ -12,10 +12,13 @@ from prefect.states import Completed
 from pydantic import Field
 
 from blocks.storage.schema import publish_schema
+from flows.tasks.budget.stale import tidy_budgets
 from flows.tasks.collect import Report, collect_job
 from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.help.hooks import with_help
+from flows.tasks.left_running import close_left_running
+from flows.tasks.results import counted
 from flows.tasks.resume import resume_settled
 
 
@@ -33,6 +36,7 @@ async def reconcile_jobs(
     """Look once at every open job, archive what is finished, and say what is overdue, failed or undecided.
 
     Runs that are suspended until the provider calls are resumed when their wait is over and nobody called.
+    Task runs that Prefect shows as running although their run has ended are closed.
     Never buys anything. Its cost grows with the open jobs, not with the archive. It is safe beside running
     jobs and beside itself; run it on a schedule.
 
@@ -41,10 +45,16 @@ async def reconcile_jobs(
     """
     async with connect(credentials, store) as connections:
         reports = await _collect_all(connections, at_once)
-        resumed = await resume_settled({report.job_id: report.state for report in reports}, connections)
-        swept = await connections.archive.store.sweep(sweep_hours * 3600)
+        tidied = await tidy_budgets(connections)
+        done = {
+            "reservations settled": tidied.settled,
+            "reservations given back": tidied.released,
+            "suspended runs resumed": len(await resume_settled(_states(reports), connections)),
+            "abandoned uploads removed": len(await connections.archive.store.sweep(sweep_hours * 3600)),
+            "task runs closed": await close_left_running(),
+        }
         await publish_schema(connections.archive.store)
-    summary = _summary(reports, swept, resumed)
+    summary = _summary(reports, done)
     await acreate_table_artifact(key="reconcile-jobs", table=_table(reports), description=summary)
     return Completed(message=summary, data=reports)  # type: ignore[return-value]  # Prefect unwraps a returned state
 
@@ -73,14 +83,14 @@ def _table(reports: list[Report]) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(reports: list[Report], swept: list[str], resumed: list[str]) -> str:
-    counted: dict[str, int] = {}
-    for report in reports:
-        counted[report.state] = counted.get(report.state, 0) + 1
-    found = ", ".join(f"{count} {state}" for state, count in sorted(counted.items())) or "none"
-    return (
-        f"Open jobs: {found}; suspended runs resumed: {len(resumed)}; abandoned uploads removed: {len(swept)}"
-    )
+def _states(reports: list[Report]) -> dict[str, str]:
+    return {report.job_id: report.state for report in reports}
+
+
+def _summary(reports: list[Report], done: dict[str, int]) -> str:
+    """Return what was found open, and what else was done; what was not is left out."""
+    found = counted(report.state for report in reports)
+    return "; ".join([f"Open jobs: {found}", *(f"{what}: {count}" for what, count in done.items() if count)])
 
 
 def main() -> None:

@@ -8,8 +8,9 @@ from prefect import flow
 from pydantic import Field
 
 from flows.tasks.batch import Batch
+from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, Store, shown
+from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
 from flows.tasks.shard import Shard, run_shard
 
@@ -24,6 +25,8 @@ async def avatars_shard(
     at_once: Annotated[
         int, Field(ge=1, le=1000), shown("At once", "How many jobs this shard has in flight.")
     ] = 5,
+    max_cost: MaxCost = None,
+    max_cost_per_job: MaxCostPerJob = None,
     credentials: Credentials = None,
     store: Store = None,
 ) -> Batch:
@@ -36,6 +39,7 @@ async def avatars_shard(
         What became of each row; also left in the archive for the run that gathers.
     """
     shard = Shard(manifest, sha256, first, last, batch)
-    async with connect(credentials, store) as connections:
+    caps = Caps.of(max_cost, max_cost_per_job, batch)
+    async with connect(credentials, store, caps) as connections:
         done = await run_shard(shard, connections, at_once)
     return done.state  # type: ignore[return-value]  # Prefect unwraps a returned state

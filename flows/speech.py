@@ -13,8 +13,9 @@ from pydantic import Field
 
 from blocks.errors import AvatarError
 from blocks.storage.sidecar import Sidecar
+from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
+from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, shown, shown_optional
 from flows.tasks.help.hooks import with_help
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.splitting import in_pieces
@@ -69,6 +70,7 @@ async def speak_avatar(
         Literal["poll", "callback"],
         shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
     ] = "poll",
+    max_cost: MaxCost = None,
     credentials: Credentials = None,
     store: Store = None,
 ) -> list[Sidecar]:
@@ -94,7 +96,8 @@ async def speak_avatar(
         name=name,
         rights=rights,
     )
-    async with connect(credentials, store) as connections:
+    caps = Caps.of(max_cost, name=runtime.flow_run.id)
+    async with connect(credentials, store, caps) as connections:
         requests = in_pieces(request, connections.credentials, split=split)
         sidecars, bought = await make_spoken(requests, connections, wait)
     if not bought:
@@ -118,6 +121,7 @@ def main() -> None:
     parser.add_argument("--take", default=1, type=int, help="raise it to buy another video of the speech")
     parser.add_argument("--name", help="what people call this video")
     parser.add_argument("--rights", help="note on the consent for face and voice")
+    parser.add_argument("--max-cost", type=float, help="US dollars that this run may spend")
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:

@@ -9,24 +9,18 @@ from uuid import UUID, uuid4
 from prefect import flow, get_run_logger
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterId,
-    TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-)
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.events import emit_event
-from prefect.states import AwaitingRetry, Completed, Crashed, Failed
+from prefect.states import AwaitingRetry, Completed, Failed
 from pydantic import Field
 
 from flows.tasks.form import shown
 from flows.tasks.help.hooks import explain_left, with_help
+from flows.tasks.left_running import close_task_runs
 
 _RESTART = "Restart after a crash"
-_PAGE = 200
 
 
 @flow(name="retry-crashed", flow_run_name="retry {flow_run_id}", **with_help())
@@ -49,7 +43,8 @@ async def retry_crashed(
         restarts = sum(_is_restart(state) for state in states)
         if run.state is None or not run.state.is_crashed():
             return _end(Completed(message=f"{run.name} is {run.state_name} by now and was left alone"))
-        await _close_task_runs(client, run)
+        lost = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+        await close_task_runs(client, lost, "Its process was lost")
         if waiting := _was_waiting(states):
             return _end(await _set(client, run, waiting, f"waits again: {waiting.name}"))
         if restarts >= attempts:
@@ -58,20 +53,6 @@ async def retry_crashed(
         which = f"{restarts + 1} of {attempts}"
         again: State = AwaitingRetry(message=f"{_RESTART}, {which}")
         return _end(await _set(client, run, again, f"was started again: {which}"))
-
-
-async def _close_task_runs(client: PrefectClient, run: FlowRun) -> None:
-    """Say of the task runs that a lost process left running that they crashed; nobody else ever will."""
-    under_way = TaskRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
-    while found := await client.read_task_runs(
-        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
-        task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=under_way)),
-        limit=_PAGE,
-    ):
-        for each in found:
-            await client.set_task_run_state(each.id, Crashed(message="Its process was lost"), force=True)
-        if len(found) < _PAGE:
-            return
 
 
 def _is_restart(state: State) -> bool:

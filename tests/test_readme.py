@@ -49,6 +49,10 @@ RUN_BY_OTHERS = {
     ".venv/bin/prefect deployment run generate-avatar/generate-avatar "
     "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3",
     ".venv/bin/python -m flows.batch manifest.csv",
+    ".venv/bin/python -m flows.batch manifest.csv --max-cost 25 --max-cost-per-job 3",
+    ".venv/bin/python -m flows.plan manifest.csv",
+    ".venv/bin/python -m flows.plan --inbox inbox",
+    ".venv/bin/python -m flows.plan --image face.png --audio voice.mp3 --mode pro",
     ".venv/bin/python -m flows.inbox inbox",
     "make cluster WORKERS=4",
     "make cluster-test",

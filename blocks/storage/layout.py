@@ -17,6 +17,8 @@ results/<name>.results.jsonl    results of a manifest whose own place cannot be 
 index.html                      the gallery: a page of all clips, which names its data
 gallery/data-<digest>.js        what the page knows of some clips, never changed
 gallery/linked.html             a page with signed links to all clips
+budget/<account>/<2026-11>/000001.json  what an account has spent and reserved in a month, one page a change
+budget/<account>/run-<id>/000001.json   the same for one run that has a budget of its own
 ```
 """
 
@@ -37,6 +39,7 @@ LINKED_GALLERY_KEY = f"{GALLERY_PREFIX}linked.html"
 _JOB_ID = re.compile(r"[0-9a-f]{64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[0-9a-z-]{1,80}")
+_BOOK = re.compile(r"[0-9a-f-]{36}/(\d{4}-\d{2}|run-[0-9a-z-]{1,80})")
 _OF_A_JOB = re.compile(
     r"clips/([0-9a-f]{2})/(\1[0-9a-f]{62})\.(?:mp4|json|jpg)|journal/([0-9a-f]{2})/(\3[0-9a-f]{62})/\d{4,}\.json"
 )
@@ -97,6 +100,13 @@ def learned_key(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name[:80]!r} is not a name of small letters, digits and dashes")
     return f"learned/{name}.json"
+
+
+def ledger_key(book: str, number: int) -> str:
+    """Return the key of page `number` (from 1) of a ledger such as `<account>/2026-11`."""
+    if not _BOOK.fullmatch(book):
+        raise ValueError(f"{book[:80]!r} is not an account and a month or a run")
+    return f"budget/{book}/{number:06}.json"
 
 
 def schema_key(version: int) -> str:

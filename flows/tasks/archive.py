@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal, InvalidOperation
 from functools import partial
 
 from prefect import task
@@ -11,6 +10,7 @@ from prefect import task
 from blocks.errors import AvatarError, ClipRejected, ClipUnavailable, Facts, ProviderError
 from blocks.kling.delivery import Delivery
 from blocks.kling.models import KlingTask, TaskStatus
+from blocks.kling.prices import decimal_of
 from blocks.storage.clips import adopt_clip, store_clip
 from blocks.storage.journal import Entry, now
 from blocks.storage.sidecar import Cost, Provided, Requested, Sidecar, StoredClip, Times
@@ -62,6 +62,7 @@ async def archive_clip(entry: Entry, task: KlingTask | None, connections: Connec
         clip, task = await _bring_home(entry, task, connections)
         sidecar = await archive.commit(_describe(entry, task, clip))
     last = await archive.journal.last(entry.job_id, after=entry)
+    await connections.budget.settle(last or entry, connections.budget.charged(sidecar.cost.reported_units))
     await archive.journal.close(entry.job_id, last.number if last else 0)
     return sidecar
 
@@ -148,15 +149,8 @@ def _describe(entry: Entry, task: KlingTask | None, clip: StoredClip) -> Sidecar
         ),
         cost=Cost(
             estimated_usd=entry.job.get("estimated_usd"),
-            reported_units=_decimal(task.charged_units if task else None),
-            reported_quota=_decimal(task.charged_quota if task else None),
-            reported_list_price=_decimal(task.charged_list_price if task else None),
+            reported_units=decimal_of(task.charged_units if task else None),
+            reported_quota=decimal_of(task.charged_quota if task else None),
+            reported_list_price=decimal_of(task.charged_list_price if task else None),
         ),
     )
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    try:
-        return Decimal(text) if text else None
-    except InvalidOperation:
-        return None

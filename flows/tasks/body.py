@@ -9,6 +9,7 @@ from blocks.errors import Fault, InvalidRequest
 from blocks.kling.job import AudioInput, ImageInput, Job
 from blocks.kling.models import AvatarRequest
 from blocks.kling.sources import read_source, sendable_url
+from flows.tasks.checking import Checking
 from flows.tasks.connections import Connections
 from flows.tasks.request import Request
 
@@ -38,14 +39,15 @@ async def build_request(
     )
 
 
-async def read_input(reference: str, limit: int, field: str, connections: Connections) -> bytes | Fault:
+async def read_input(reference: str, limit: int, field: str, connections: Checking) -> bytes | Fault:
     """Read an image or audio, at most `limit` bytes and one more, with the rights that this run has."""
+    place = connections.place
     return await read_source(
         reference,
         limit,
         field,
         allow_hosts=connections.credentials.local_hosts,
-        storage_options=connections.place.source_options(reference),
+        storage_options=place.source_options(reference) if place else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TypeVar
 
 import httpx
 
@@ -14,16 +14,20 @@ from blocks.errors import AccessRefused, ProviderError, SetupMissing
 from blocks.kling.client import KlingClient
 from blocks.storage.archive import Archive
 from flows.tasks.bodies import Bodies
+from flows.tasks.budget.budget import Budget
+from flows.tasks.budget.limits import Caps
+from flows.tasks.checking import Checking
 from flows.tasks.expected import Expected
 from flows.tasks.in_flight import InFlight
-from flows.tasks.once import Once
 from flows.tasks.pace import Pace
+
+Saved = TypeVar("Saved", CometAPICredentials, AvatarArchive)
 
 KEY_ACCEPTED = "key accepted"
 """What `Connections.known` says when another run of this account has just seen that the key is taken."""
 
 
-class Connections:
+class Connections(Checking):
     """Everything outside that a job touches, opened once for a run and shared by its tasks.
 
     Attributes:
@@ -34,11 +38,14 @@ class Connections:
         place: Settings of the archive.
         bodies: How many bytes of request bodies (up to 20 MB each) may be in memory at once.
         known: What was learned about this provider, remembered for the run.
-        inputs: What was found out about each image and audio, by parameter and reference.
+        inputs: What was found out about each image and audio, by parameter and reference; see `Checking`.
         looks: How often Kling tasks are looked at, by all jobs together.
         expected: When a job is likely to be done.
         in_flight: The Kling tasks that this run has in flight.
+        budget: What this run and its account may spend.
     """
+
+    place: AvatarArchive
 
     def __init__(
         self,
@@ -47,18 +54,18 @@ class Connections:
         delivery: httpx.AsyncClient,
         archive: Archive,
         place: AvatarArchive,
+        caps: Caps | None = None,
     ) -> None:
-        self.credentials = credentials
+        super().__init__(credentials, place)
         self.client = client
         self.delivery = delivery
         self.archive = archive
-        self.place = place
         self.bodies = Bodies()
         self.known: dict[str, bool] = {}
-        self.inputs: Once[Any] = Once()
         self.looks = Pace(credentials.polls_per_second)
         self.expected = Expected(credentials, archive)
         self.in_flight = InFlight()
+        self.budget = Budget(credentials, archive.store, caps or Caps())
         self._key_accepted = False
 
     async def check_key(self, external_task_id: str) -> None:
@@ -84,13 +91,16 @@ class Connections:
 
 @asynccontextmanager
 async def connect(
-    credentials: CometAPICredentials | str | None = None, archive: AvatarArchive | str | None = None
+    credentials: CometAPICredentials | str | None = None,
+    archive: AvatarArchive | str | None = None,
+    caps: Caps | None = None,
 ) -> AsyncIterator[Connections]:
     """Open the provider and the archive for one run. Nothing is sent.
 
     Args:
         credentials: A block, the name of a saved one, or `None`: the environment, then `default`.
         archive: Likewise.
+        caps: What this run may spend.
 
     Raises:
         SetupMissing: There is neither; the message says what to do.
@@ -102,12 +112,13 @@ async def connect(
         account.get_delivery_client() as delivery,
         place.open() as opened,
     ):
-        connections = Connections(account, client, delivery, opened, place)
+        connections = Connections(account, client, delivery, opened, place, caps)
         try:
             yield connections
         finally:
             await connections.in_flight.close()
             await connections.expected.save()
+            await connections.budget.close()
 
 
 async def find_credentials(credentials: CometAPICredentials | str | None = None) -> CometAPICredentials:
@@ -117,17 +128,14 @@ async def find_credentials(credentials: CometAPICredentials | str | None = None)
     if credentials is None and (found := CometAPICredentials.from_environment()):
         return found
     name = (credentials or "default").removeprefix("cometapi-credentials/")
-    try:
-        return await CometAPICredentials.aload(name)
-    except RuntimeError:
-        raise _unusable("CometAPI Credentials", name) from None
-    except ValueError:
-        raise SetupMissing(
-            f"There is no CometAPI Credentials block named {name!r}"
-            + ("" if credentials else " and no COMETAPI_KEY in the environment"),
-            next_step="Set COMETAPI_KEY, or run `prefect block register -m blocks` "
-            f"and create a CometAPI Credentials block named {name!r} in Prefect's UI.",
-        ) from None
+    if found := await saved(CometAPICredentials, name):
+        return found
+    raise SetupMissing(
+        f"There is no CometAPI Credentials block named {name!r}"
+        + ("" if credentials else " and no COMETAPI_KEY in the environment"),
+        next_step="Set COMETAPI_KEY, or run `prefect block register -m blocks` "
+        f"and create a CometAPI Credentials block named {name!r} in Prefect's UI.",
+    )
 
 
 async def find_archive(archive: AvatarArchive | str | None = None) -> AvatarArchive:
@@ -137,22 +145,28 @@ async def find_archive(archive: AvatarArchive | str | None = None) -> AvatarArch
     if archive is None and (found := AvatarArchive.from_environment()):
         return found
     name = (archive or "default").removeprefix("avatar-archive/")
-    try:
-        return await AvatarArchive.aload(name)
-    except RuntimeError:
-        raise _unusable("Avatar Archive", name) from None
-    except ValueError:
-        raise SetupMissing(
-            f"There is no Avatar Archive block named {name!r}"
-            + ("" if archive else " and no AVATAR_ARCHIVE_URL in the environment"),
-            next_step="Set AVATAR_ARCHIVE_URL to a folder or an s3:// address, or run "
-            f"`prefect block register -m blocks` and create an Avatar Archive block named {name!r}.",
-        ) from None
-
-
-def _unusable(kind: str, name: str) -> SetupMissing:
-    """Prefect's server does not check what is saved in a block, so it is found out here."""
-    return SetupMissing(
-        f"The {kind} block named {name!r} has fields that cannot be used",
-        next_step="Correct them in Prefect's UI; their descriptions say what they take.",
+    if found := await saved(AvatarArchive, name):
+        return found
+    raise SetupMissing(
+        f"There is no Avatar Archive block named {name!r}"
+        + ("" if archive else " and no AVATAR_ARCHIVE_URL in the environment"),
+        next_step="Set AVATAR_ARCHIVE_URL to a folder or an s3:// address, or run "
+        f"`prefect block register -m blocks` and create an Avatar Archive block named {name!r}.",
     )
+
+
+async def saved(kind: type[Saved], name: str) -> Saved | None:
+    """Return a saved block, or `None` when there is none of that name.
+
+    Raises:
+        SetupMissing: It has fields that cannot be used: Prefect's server does not check what is saved.
+    """
+    try:
+        return await kind.aload(name)
+    except RuntimeError:
+        raise SetupMissing(
+            f"The {kind.__name__} block named {name!r} has fields that cannot be used",
+            next_step="Correct them in Prefect's UI; their descriptions say what they take.",
+        ) from None
+    except ValueError:
+        return None

@@ -41,6 +41,17 @@ def _blank_is_none(value: object) -> object:
 # One text box in the form, where an optional string would be two tabs; left blank it is `None`.
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_none), WithJsonSchema({"type": "string"})]
 
+MaxCost = Annotated[
+    float | None,
+    Field(ge=0),
+    shown("Max cost (USD)", "US dollars that this run may spend; what would cost more is refused, unpaid."),
+]
+MaxCostPerJob = Annotated[
+    float | None,
+    Field(ge=0),
+    shown("Max cost per job (USD)", "US dollars that one video may cost; a dearer one is refused, unpaid."),
+]
+
 # The slug makes the form offer the saved blocks; events and the command line may also name one.
 Credentials = Annotated[
     CometAPICredentials | str | None,

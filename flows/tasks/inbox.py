@@ -12,7 +12,7 @@ from flows.tasks.addresses import absolute
 from flows.tasks.batch import run_manifest
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
-from flows.tasks.looking import look, still_same
+from flows.tasks.looking import Sight, look, still_same
 from flows.tasks.manifest import Row
 from flows.tasks.options import row_of
 from flows.tasks.pairing import Piece
@@ -21,10 +21,10 @@ from flows.tasks.results import RowResult, stopped
 from flows.tasks.rows import run_rows
 from flows.tasks.side_by_side import side_by_side
 
-_READ_AT_ONCE = 16
+READ_AT_ONCE = 16
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
     """A piece, what is remembered about it, and whether there is nothing more to do for it."""
 
     piece: Piece
@@ -61,9 +61,7 @@ async def empty_inbox(
         AvatarError: The inbox, or the archive's memory of it, could not be used.
     """
     inbox, archive = absolute(inbox), connections.archive
-    _check_apart(inbox, archive)
-    sight = await look(inbox, quiet_seconds)
-    known = await side_by_side(partial(_recall, inbox=inbox, archive=archive), sight.ready, _READ_AT_ONCE)
+    sight, known = await survey(inbox, archive, quiet_seconds)
     fresh = {each.piece: each.memory for each in known if not each.is_over}
     same = await still_same(list(fresh), sight, inbox, quiet_seconds) if fresh else []
     reports = sight.waiting + [each.memory for each in known if each.is_over and each.memory]
@@ -73,6 +71,20 @@ async def empty_inbox(
         await remember(taken.piece, inbox, archive, told)
         reports.append(told)
     return sorted(reports, key=lambda each: each.piece)
+
+
+async def survey(inbox: str, archive: Archive, quiet_seconds: float) -> tuple[Sight, list[Known]]:
+    """Return what lies in an inbox, and what is remembered about each piece that is ready. Only reads.
+
+    Raises:
+        InvalidRequest: Inbox and archive lie in one another.
+        AvatarError: One of them could not be read.
+    """
+    _check_apart(inbox, archive)
+    sight = await look(inbox, quiet_seconds)
+    return sight, await side_by_side(
+        partial(_recall, inbox=inbox, archive=archive), sight.ready, READ_AT_ONCE
+    )
 
 
 def _check_apart(inbox: str, archive: Archive) -> None:
@@ -86,14 +98,14 @@ def _check_apart(inbox: str, archive: Archive) -> None:
         raise InvalidRequest((Fault("inbox", "one with the archive", "a place outside of the archive"),))
 
 
-async def _recall(piece: Piece, inbox: str, archive: Archive) -> _Known:
+async def _recall(piece: Piece, inbox: str, archive: Archive) -> Known:
     memory = await recall(piece, inbox, archive)
-    return _Known(piece, memory, memory is not None and await is_over(memory, archive))
+    return Known(piece, memory, memory is not None and await is_over(memory, archive))
 
 
 async def _take(pieces: list[Piece], connections: Connections, at_once: int) -> AsyncIterator[_Taken]:
     pairs = {number: piece for number, piece in enumerate(pieces, 1) if piece.kind == "pair"}
-    read = await side_by_side(lambda item: row_of(*item), list(pairs.items()), _READ_AT_ONCE)
+    read = await side_by_side(lambda item: row_of(*item), list(pairs.items()), READ_AT_ONCE)
     rows = [each for each in read if isinstance(each, Row)]
     unread = [each for each in read if isinstance(each, RowResult)]
     for result in unread + await run_rows(rows, connections, on_invalid="skip", at_once=at_once):

@@ -18,7 +18,7 @@ from flows.tasks.logs import run_logger
 from flows.tasks.pairing import Piece
 from flows.tasks.results import IN_THE_ARCHIVE, SHOWN_ROWS, NotAllArchived, RowResult, RowState, counted
 
-_PASSING = frozenset({"error", "overdue", "duplicate"})
+_PASSING = frozenset({"error", "overdue", "over budget", "duplicate"})
 
 
 class PieceReport(BaseModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from decimal import Decimal
 
 from prefect import task
 
@@ -20,6 +21,7 @@ from blocks.errors import (
     TaskNotFound,
 )
 from blocks.kling.models import KlingTask, TaskStatus
+from blocks.kling.prices import decimal_of
 from blocks.storage.journal import Entry, Outcome, Step, now
 from flows.tasks.caching import once_per_run
 from flows.tasks.connections import Connections
@@ -120,6 +122,10 @@ async def record_failure(entry: Entry, task: KlingTask, connections: Connections
             last = written
         else:
             last = await journal.last(entry.job_id, after=last) or last
+    # Unless a deduction is reported, a task that failed is not charged.
+    await connections.budget.settle(
+        last, connections.budget.charged(decimal_of(task.charged_units)) or Decimal(0)
+    )
     await journal.close(entry.job_id, last.number)
     facts = Facts(
         job_id=entry.job_id,

@@ -68,6 +68,7 @@ async def purchase(order: Order, last: Entry | None, connections: Connections) -
         somebody else was faster.
 
     Raises:
+        BudgetExceeded: A budget has too little left for it; nothing was sent.
         NotSent: Nothing was bought; it may be repeated.
         SlowDown: Nothing was bought; it may be repeated after a while.
         ProviderError: The provider refused; nothing was bought.
@@ -82,7 +83,9 @@ async def purchase(order: Order, last: Entry | None, connections: Connections) -
     await connections.check_key(name or order.job.job_id)
     async with connections.bodies.room(body_bytes(order.job)):
         request = await order.build(name)
-        started = time.monotonic()
+        # MONEY: reserved before it is announced, so that what is posted was within the budget.
+        held = await connections.budget.reserve(order.job, number)
+        started = held.started if held else time.monotonic()
         intent = await _claim(order, last, number, name, connections)
         if intent is None:
             return last
@@ -148,6 +151,7 @@ async def _not_accepted(intent: Entry, error: AvatarError, connections: Connecti
     if step is Step.UNDECIDED:
         run_logger().warning("%s", error)
         return entry
+    await connections.budget.release(intent)
     await connections.archive.journal.close(intent.job_id, intent.number)
     raise error
 

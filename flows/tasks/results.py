@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blocks.errors import (
     AvatarError,
+    BudgetExceeded,
     Charged,
     Facts,
     InvalidRequest,
@@ -32,6 +33,7 @@ RowState = Literal[
     "failed",
     "needs decision",
     "overdue",
+    "over budget",
     "error",
     "not bought",
 ]
@@ -43,6 +45,7 @@ _STATES: tuple[tuple[tuple[type[AvatarError], ...], RowState], ...] = (
     ((InvalidRequest,), "invalid"),
     ((NeedsDecision, TaskIdNotRecorded), "needs decision"),
     ((JobOverdue,), "overdue"),
+    ((BudgetExceeded,), "over budget"),
     ((TaskFailed, JobGivenUp, RequestRejected), "failed"),
 )
 

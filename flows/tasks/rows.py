@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
-from blocks.errors import InvalidRequest
-from blocks.kling.job import Job
 from blocks.storage.sidecar import Sidecar
+from flows.tasks.checked import Checked, check_rows, first_rows, told
 from flows.tasks.connections import Connections
 from flows.tasks.groups import Groups, in_groups
 from flows.tasks.logs import run_logger
 from flows.tasks.make import Wanted, make, make_in_steps
 from flows.tasks.manifest import Row
-from flows.tasks.request import Request
 from flows.tasks.results import RowResult, archived, stopped, unfinished
 from flows.tasks.side_by_side import side_by_side
 from flows.tasks.validate import check_again, validate
 
 OnInvalid = Literal["skip", "stop"]
 
-_Answer = TypeVar("_Answer")
-
-CHECKED_AT_ONCE = 8
 _SPREAD_SECONDS = 0.01
 # With more rows many of them are one task run: task runs are most of what many jobs cost Prefect.
 _SHOWN_IN_STEPS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    row: int
-    request: Request
-    job: Job
 
 
 async def run_rows(
@@ -57,13 +43,10 @@ async def run_rows(
     """
     in_steps = len(rows) <= _SHOWN_IN_STEPS
     check, finish = (validate, make_in_steps) if in_steps else (check_again, make)
-    checked = await side_by_side(partial(_check, check, connections=connections), rows, CHECKED_AT_ONCE)
-    first: dict[str, int] = {}
-    for each in checked:
-        if isinstance(each, _Wanted):
-            first.setdefault(each.job.job_id, each.row)
-    wanted = [each for each in checked if isinstance(each, _Wanted) and first[each.job.job_id] == each.row]
-    unusable = [each.row for each in checked if isinstance(each, RowResult)]
+    checked = await check_rows(rows, check, connections)
+    first = first_rows(checked)
+    wanted = [each for each in checked if isinstance(each, Checked) and first[each.job.job_id] == each.row]
+    unusable = [_warned(each).row for each in checked if isinstance(each, RowResult)]
     connections.in_flight.plan(len(wanted), at_once)
     stops = unusable and on_invalid == "stop"
     work = partial(_leave, unusable=unusable) if stops else partial(_finish, finish)
@@ -78,39 +61,21 @@ async def run_rows(
     return [each if isinstance(each, RowResult) else _own(each, by_job[each.job.job_id]) for each in checked]
 
 
-async def _check(
-    validated: Callable[[Request, Connections], Awaitable[Job]], row: Row, connections: Connections
-) -> _Wanted | RowResult:
-    async def check() -> _Wanted:
-        if row.request is None:
-            raise InvalidRequest(row.faults)
-        try:
-            job = await validated(row.request, connections)
-        except InvalidRequest as error:
-            raise InvalidRequest((*row.faults, *error.faults)) from None
-        if row.faults:
-            raise InvalidRequest(row.faults)
-        return _Wanted(row.number, row.request, job)
-
-    found: _Wanted | RowResult = await _told(check(), partial(stopped, row.number, row.name))
-    return found
-
-
 async def _attempt(
-    work: Callable[[_Wanted, Connections], Awaitable[RowResult]], wanted: _Wanted, connections: Connections
+    work: Callable[[Checked, Connections], Awaitable[RowResult]], wanted: Checked, connections: Connections
 ) -> RowResult:
     tell = partial(stopped, wanted.row, wanted.job.name, job=wanted.job)
-    return await _told(work(wanted, connections), tell)
+    return await told(work(wanted, connections), lambda error: _warned(tell(error)))
 
 
 async def _shown(
-    groups: Groups, attempt: Callable[[_Wanted], Awaitable[RowResult]], wanted: _Wanted
+    groups: Groups, attempt: Callable[[Checked], Awaitable[RowResult]], wanted: Checked
 ) -> RowResult:
     return await groups.shown(wanted.row, attempt(wanted))
 
 
 async def _finish(
-    finish: Callable[[Wanted], Awaitable[Sidecar]], wanted: _Wanted, connections: Connections
+    finish: Callable[[Wanted], Awaitable[Sidecar]], wanted: Checked, connections: Connections
 ) -> RowResult:
     async with connections.in_flight.counted(wanted.job.job_id):
         if before := await _archived_before(wanted, connections):
@@ -119,14 +84,14 @@ async def _finish(
     return archived(wanted.row, sidecar, connections.archive.address(sidecar.clip.key))
 
 
-async def _archived_before(wanted: _Wanted, connections: Connections) -> RowResult | None:
+async def _archived_before(wanted: Checked, connections: Connections) -> RowResult | None:
     finished = await connections.archive.find_done(wanted.job.job_id)
     if finished is None:
         return None
     return archived(wanted.row, finished, connections.archive.address(finished.clip.key), "archived before")
 
 
-async def _leave(wanted: _Wanted, connections: Connections, unusable: list[int]) -> RowResult:
+async def _leave(wanted: Checked, connections: Connections, unusable: list[int]) -> RowResult:
     """Say what is archived already; buy nothing."""
     if before := await _archived_before(wanted, connections):
         return before
@@ -135,7 +100,7 @@ async def _leave(wanted: _Wanted, connections: Connections, unusable: list[int])
     return unfinished(wanted.row, wanted.job, "not bought", message)
 
 
-def _own(wanted: _Wanted, result: RowResult) -> RowResult:
+def _own(wanted: Checked, result: RowResult) -> RowResult:
     """Return the result of the row itself: of rows that ask for the same job, the first one bought it."""
     if result.row == wanted.row:
         return result
@@ -143,16 +108,7 @@ def _own(wanted: _Wanted, result: RowResult) -> RowResult:
     return repeated.model_copy(update={"name": wanted.request.title, "clip": result.clip})
 
 
-async def _told(work: Awaitable[_Answer], tell: Callable[[BaseException], RowResult]) -> _Answer | RowResult:
-    """Await `work`; what it raises becomes a result, unless this very task is being cancelled."""
-    try:
-        return await work
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        return tell(error)
-    except Exception as error:  # noqa: BLE001 # a row stops no other, whatever it raises
-        result = tell(error)
-        run_logger().warning("Row %d, %s: %s. %s", result.row, result.name, result.message, result.next_step)
-        return result
+def _warned(result: RowResult) -> RowResult:
+    """Log why a row stopped."""
+    run_logger().warning("Row %d, %s: %s. %s", result.row, result.name, result.message, result.next_step)
+    return result

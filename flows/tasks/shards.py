@@ -14,18 +14,18 @@ from prefect.exceptions import ObjectNotFound
 
 from blocks.archive import AvatarArchive
 from blocks.credentials import CometAPICredentials
-from blocks.errors import AvatarError, SetupMissing
+from blocks.errors import SetupMissing
 from flows.tasks.addresses import absolute
 from flows.tasks.batch import Batch, run_manifest
+from flows.tasks.checked import check_rows
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
 from flows.tasks.manifest import Row, read_manifest_and_digest
 from flows.tasks.result_manifest import results_in, write_results
 from flows.tasks.results import IN_THE_ARCHIVE, RowResult
-from flows.tasks.rows import CHECKED_AT_ONCE, OnInvalid
+from flows.tasks.rows import OnInvalid
 from flows.tasks.shard import Shard
 from flows.tasks.shard_runs import DEPLOYMENT, see_through
-from flows.tasks.side_by_side import side_by_side
 from flows.tasks.validate import check_request
 
 
@@ -50,7 +50,7 @@ async def run_batch(
         on_invalid: `stop` buys nothing at all when a row cannot be used, `skip` leaves out that row.
         at_once: How many jobs each shard has in flight at most.
         shards: How many; 1 runs all rows here.
-        given: Parameters that are handed on to the shards: credentials and store.
+        given: Parameters that are handed on to the shards: what may be spent, credentials and store.
 
     Raises:
         InvalidRequest: The manifest cannot be used as a whole; nothing was bought.
@@ -92,18 +92,11 @@ async def _can_cut() -> bool:
 
 
 async def _has_unusable(rows: Sequence[Row], connections: Connections) -> bool:
-    return not all(await side_by_side(partial(_is_usable, connections=connections), rows, CHECKED_AT_ONCE))
-
-
-async def _is_usable(row: Row, connections: Connections) -> bool:
-    if row.request is None or row.faults:
-        return False
-    try:
-        await check_request(row.request, connections)
-    except AvatarError as error:
-        run_logger().warning("Row %d, %s: %s", row.number, row.name, error.message)
-        return False
-    return True
+    checked = await check_rows(rows, check_request, connections)
+    unusable = [each for each in checked if isinstance(each, RowResult)]
+    for each in unusable:
+        run_logger().warning("Row %d, %s: %s", each.row, each.name, each.message)
+    return bool(unusable)
 
 
 async def _gather(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from prefect import runtime
 
+from blocks.credentials import CometAPICredentials
 from blocks.errors import (
     ClipError,
     Facts,
@@ -67,9 +68,9 @@ async def give_voice(job: Job, connections: Connections, buy: Buy) -> Job:
     if job.speech is None or job.audio or job.audio_id:
         return job
     voice = await make_speech(job.speech, connections, buy)
-    _check_seconds(voice, job.speech, connections)
-    credentials = connections.credentials
-    estimate = credentials.estimate_usd(voice.seconds, job.mode) if voice.seconds else None
+    check_seconds(voice.seconds, job.speech, connections.credentials)
+    prices = connections.credentials.prices
+    estimate = prices.of_video(voice.seconds, job.mode) if voice.seconds else None
     known = {"audio": voice.audio, "audio_id": voice.audio_id, "estimated_usd": estimate}
     return job.model_copy(update=known)
 
@@ -160,14 +161,13 @@ def _unarchived(entry: Entry, task: KlingTask | None, error: ClipError | Provide
     return Voice(None, audio_id, audio.seconds if audio else entry.audio_seconds)
 
 
-def _check_seconds(voice: Voice, speech: Speech, connections: Connections) -> None:
+def check_seconds(seconds: float | None, speech: Speech, credentials: CometAPICredentials) -> None:
     """Refuse speech that cannot be the voice of an avatar, before the avatar is bought.
 
     Raises:
         InvalidRequest: It is too short or too long.
     """
-    limits = connections.credentials.media_limits
-    seconds = voice.seconds
+    limits = credentials.media_limits
     if seconds is None or limits.audio_min_seconds <= seconds <= limits.audio_max_seconds:
         return
     pace = len(speech.text) / seconds

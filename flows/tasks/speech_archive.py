@@ -45,6 +45,7 @@ async def archive_speech(entry: Entry, task: KlingTask | None, connections: Conn
             emit_speech_made(sidecar, archive.address(stored.key))
         sidecar = await archive.find_speech(entry.job_id) or sidecar
     last = await archive.journal.last(entry.job_id)
+    await connections.budget.settle(last or entry, connections.budget.charged(sidecar.cost.reported_units))
     await archive.journal.close(entry.job_id, last.number if last else 0)
     return sidecar
 

@@ -87,6 +87,7 @@ async def submit_job(order: Order, connections: Connections) -> Entry:
         TaskFailed: This take was bought before and Kling failed it.
         JobGivenUp: A person gave this take up.
         NeedsDecision: It may have been bought and nobody can tell.
+        BudgetExceeded: A budget has too little left for it; nothing was bought.
         ProviderError: The provider refused it, or is busy for too long; nothing was bought.
     """
     patience = _Patience(connections.credentials.wait_seconds)

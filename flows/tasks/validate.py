@@ -21,6 +21,7 @@ from blocks.kling.sources import shown
 from blocks.media import AudioFacts, ImageFacts
 from flows.tasks.body import read_input
 from flows.tasks.caching import once_per_run
+from flows.tasks.checking import Checking
 from flows.tasks.connections import Connections
 from flows.tasks.request import Request
 from flows.tasks.retrying import passes_with_time
@@ -43,7 +44,7 @@ async def validate(request: Request, connections: Connections) -> Job:
     return await check_request(request, connections)
 
 
-async def check_again(request: Request, connections: Connections) -> Job:
+async def check_again(request: Request, connections: Checking) -> Job:
     """Check a request as `validate` does, without a task run; see `check_request`."""
     for pause in _PAUSES:
         try:
@@ -53,7 +54,7 @@ async def check_again(request: Request, connections: Connections) -> Job:
     return await check_request(request, connections)
 
 
-async def check_request(request: Request, connections: Connections) -> Job:
+async def check_request(request: Request, connections: Checking) -> Job:
     """Read and measure the inputs of a request and return the job it asks for.
 
     At most the documented limit plus one byte of each input is read. Nothing is sent to the provider.
@@ -84,9 +85,7 @@ def _check_take(take: int) -> tuple[Fault, ...]:
     return () if take >= 1 else (Fault("take", str(take), "a whole number from 1"),)
 
 
-async def _check_image(
-    reference: str, connections: Connections
-) -> tuple[ImageInput | None, tuple[Fault, ...]]:
+async def _check_image(reference: str, connections: Checking) -> tuple[ImageInput | None, tuple[Fault, ...]]:
     limits = connections.credentials.media_limits
     data, faults = await _read(reference, limits.image_bytes, "image", connections)
     facts: ImageFacts | None = None
@@ -98,7 +97,7 @@ async def _check_image(
 
 
 async def _check_audio(
-    reference: str | None, connections: Connections
+    reference: str | None, connections: Checking
 ) -> tuple[AudioInput | None, tuple[Fault, ...]]:
     if not (reference and reference.strip()):
         return None, ()
@@ -113,7 +112,7 @@ async def _check_audio(
 
 
 async def _read(
-    reference: str, limit: int, field: str, connections: Connections
+    reference: str, limit: int, field: str, connections: Checking
 ) -> tuple[bytes | None, tuple[Fault, ...]]:
     found = await read_input(reference, limit, field, connections)
     return (None, (found,)) if isinstance(found, Fault) else (found, ())
@@ -125,7 +124,7 @@ def _identity(reference: str, data: bytes) -> dict[str, Any]:
 
 
 def _job(
-    request: Request, image: ImageInput, voice: AudioInput | Speech | None, connections: Connections
+    request: Request, image: ImageInput, voice: AudioInput | Speech | None, connections: Checking
 ) -> Job:
     prompt = request.prompt.strip()
     audio = voice if isinstance(voice, AudioInput) else None
@@ -136,7 +135,7 @@ def _job(
         mode=request.mode,
         take=request.take,
     )
-    estimate = connections.credentials.estimate_usd(audio.seconds, request.mode) if audio else None
+    estimate = connections.credentials.prices.of_video(audio.seconds, request.mode) if audio else None
     return Job.model_validate(
         {
             "job_id": job_id,

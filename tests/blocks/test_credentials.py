@@ -47,6 +47,10 @@ CHANGED: dict[str, Any] = {
     "usd_per_second_std": Decimal("0.07"),
     "usd_per_second_pro": Decimal("0.14"),
     "usd_per_speech": Decimal("0.01"),
+    "usd_per_unit": Decimal("0.15"),
+    "price_source": "our contract of 2026-11-01",
+    "budget_usd_per_day": Decimal("12.5"),
+    "budget_usd_per_month": Decimal(200),
     "extra_voices": ["en:news_anchor_9", "zh:news_anchor_9"],
     "delivery_hosts": ["127.0.0.1:8788", "media.lan"],
     "callback_secret": "a secret of more than thirty-two characters",
@@ -269,9 +273,9 @@ def test_task_names_are_made_in_a_namespace_of_the_account() -> None:
 
 def test_the_estimate_follows_the_price_of_the_mode() -> None:
     block = CometAPICredentials(api_key=KEY)
-    assert block.estimate_usd(27.041, "std") == Decimal("1.5143")
-    assert block.estimate_usd(27.041, "pro") == Decimal("3.0286")
-    assert CometAPICredentials(api_key=KEY, usd_per_second_std=Decimal(1)).estimate_usd(2, "std") == 2
+    assert block.prices.of_video(27.041, "std") == Decimal("1.514296")
+    assert block.prices.of_video(27.041, "pro") == Decimal("3.028592")
+    assert CometAPICredentials(api_key=KEY, usd_per_second_std=Decimal(1)).prices.of_video(2, "std") == 2
 
 
 @pytest.mark.usefixtures("prefect_api")

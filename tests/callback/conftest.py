@@ -53,6 +53,8 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
             "COMETAPI_CALLBACK_SECRET": SECRET,
             "COMETAPI_DEADLINE_MINUTES": "600",
             "AVATAR_ARCHIVE_URL": str(folder / "archive"),
+            # All wait at once; a Kling task keeps its slot while its run is suspended.
+            "AVATAR_MAX_IN_FLIGHT": "1000",
         }
         stage = Stage({**environment, **settings}, sandbox, folder / "archive", folder)
         stage.deploy()

@@ -59,7 +59,10 @@ def _measured(
     if not track.packets or track.seconds <= 0 or stream.rate <= 0:
         raise MediaError("holds no sound")
     whole = _IS_WHOLE[found](file, track, stream.frames)
-    return AudioFacts(found, codec, track.seconds, stream.rate, stream.channels, whole)
+    # An MP3 is up to a tenth of a second longer than what is heard of it, and it is paid by the second.
+    unheard = track.unheard / stream.rate if found == "MP3" else 0.0
+    seconds = round(track.seconds - unheard, 6) if track.seconds > unheard else track.seconds
+    return AudioFacts(found, codec, seconds, stream.rate, stream.channels, whole)
 
 
 def _wav_is_whole(file: BinaryIO, track: Track, _declared: int) -> bool:

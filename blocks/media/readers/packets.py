@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,12 +34,14 @@ class Track:
         seconds: Their durations together; a packet that does not tell its own counts like most others.
         cut_off: Whether a packet lacks bytes.
         last: The last packet's bytes.
+        unheard: Samples of sound that encoders put before and after it, and that players leave out.
     """
 
     packets: int = 0
     seconds: float = 0.0
     cut_off: bool = False
     last: bytes = b""
+    unheard: int = 0
 
 
 @contextmanager
@@ -101,6 +104,7 @@ def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
                 track = tracks[packet.stream_index]
                 track.packets += 1
                 track.cut_off = track.cut_off or packet.is_corrupt
+                track.unheard += _unheard(packet)
                 last[packet.stream_index] = packet
                 lengths[packet.stream_index].add(packet.dts, packet.duration)
     except av.error.InvalidDataError:
@@ -111,6 +115,14 @@ def count_packets(container: InputContainer, *streams: Stream) -> list[Track]:
     for stream in streams:
         tracks[stream.index].seconds = lengths[stream.index].total() * float(stream.time_base or 0)
     return [tracks[stream.index] for stream in streams]
+
+
+def _unheard(packet: Packet[Stream]) -> int:
+    # AV_PKT_DATA_SKIP_SAMPLES, https://ffmpeg.org/doxygen/trunk/packet_8h.html : at the start, at the end.
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    start, end = struct.unpack_from("<II", bytes(packet.get_sidedata("skip_samples")))
+    return int(start + end)
 
 
 class Lengths:

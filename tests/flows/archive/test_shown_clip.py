@@ -18,6 +18,7 @@ from blocks import AvatarArchive
 from blocks.storage.layout import poster_key
 from flows.batch import generate_avatars
 from flows.tasks import shown_clip
+from flows.tasks.help import hooks
 from tests.blocks.storage.s3.bucket import Bucket
 from tests.flows.desk import write_manifest
 from tests.flows.story import Ask
@@ -40,7 +41,8 @@ async def keys_of(state: State[Any]) -> set[str | None]:
 async def _artifacts(state: State[Any]) -> list[Any]:
     run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     async with get_client() as client:
-        return list(await client.read_artifacts(artifact_filter=run))
+        found = await client.read_artifacts(artifact_filter=run)
+    return [each for each in found if each.key != hooks.KEY]
 
 
 def without_pictures(page: str) -> tuple[str, list[bytes]]:

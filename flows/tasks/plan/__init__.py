@@ -1,0 +1,1 @@
+"""What would be done, and what it would cost: nothing here sends, spends or writes."""
