@@ -57,9 +57,9 @@ async def generate_avatars(
 
     Columns are named like the parameters of generate-avatar: image, audio, audio_id, prompt, mode, take,
     name, rights; and of speak-avatar: text, voice, language, speed, speech_take. Relative paths start from
-    the manifest. MAY spend money, once for each video: rows that are archived already cost nothing, so the
-    same manifest can be run again until all is done. In shards it is run by all workers of the pool; they
-    read manifest, inputs and archive by the same addresses.
+    the manifest. MAY spend money, once for each video and `max_cost` at most: rows that are archived already
+    cost nothing, so the same manifest can be run again until all is done. In shards it is run by all workers
+    of the pool; they read manifest, inputs and archive by the same addresses.
 
     Returns:
         What became of each row; also written beside the manifest as `<name>.results.jsonl`.

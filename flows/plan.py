@@ -7,22 +7,31 @@ import asyncio
 import sys
 from typing import Annotated, Literal
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 from pydantic import Field
 
 from blocks.errors import AvatarError
+from flows.tasks.addresses import absolute, name_of
 from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
 from flows.tasks.plan.making import make_plan
 from flows.tasks.plan.plan import Plan, table
 from flows.tasks.plan.readings import open_readings
 from flows.tasks.plan.shown import print_plan
-from flows.tasks.request import DEFAULT_PROMPT
+from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.results import shown_of
 
 
-@flow(name="plan")
+def name_of_run() -> str:
+    """Return the name of a flow run that people can read."""
+    given = runtime.flow_run.parameters
+    fields = {name: value for name, value in given.items() if name in Request.model_fields and value}
+    lies = given.get("manifest") or given.get("inbox")
+    return f"plan of {name_of(absolute(lies))[:80] if lies else Request(**{'image': '', **fields}).title}"
+
+
+@flow(name="plan", flow_run_name=name_of_run)
 async def plan(
     manifest: Annotated[
         OptionalText, shown_optional("Manifest", "CSV or JSON Lines, as for generate-avatars.")

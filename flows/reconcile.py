@@ -36,9 +36,9 @@ async def reconcile_jobs(
     """Look once at every open job, archive what is finished, and say what is overdue, failed or undecided.
 
     Runs that are suspended until the provider calls are resumed when their wait is over and nobody called.
-    Task runs that Prefect shows as running although their run has ended are closed.
-    Never buys anything. Its cost grows with the open jobs, not with the archive. It is safe beside running
-    jobs and beside itself; run it on a schedule.
+    Task runs that Prefect shows as running although their run has ended are closed. What budgets had
+    reserved for jobs that are over is settled or given back. Never buys anything. Its cost grows with the
+    open jobs, not with the archive. It is safe beside running jobs and itself; run it on a schedule.
 
     Returns:
         One report for each open job.

@@ -56,6 +56,7 @@ class RowResult(BaseModel):
     Attributes:
         row: Number of the row, from 1; header and blank lines are not counted.
         state: `error` passes with time or with a better set-up: run it again. `not bought` was left alone.
+            `over budget` was refused, unpaid.
         clip: Address of the clip in the archive.
         seconds: Length of the clip, or of the voice clip while there is none.
         estimated_usd: List price by measured seconds.

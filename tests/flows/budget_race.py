@@ -24,6 +24,7 @@ from flows.tasks.connections import connect
 from flows.tasks.purchase import Order
 from flows.tasks.request import Request
 from flows.tasks.submit import submit_job
+from tests import racing
 from tests.servers import run
 
 SECONDS = 2.5
@@ -47,7 +48,7 @@ def race(
     words = (json.dumps(wanted), archive.url, str(processes), str(each))
     done = run("-m", __name__, *words, environment={**os.environ, "FOLDER": str(folder)})
     assert done.returncode == 0, done.stderr
-    return [ended for line in done.stdout.splitlines() for ended in json.loads(line)]
+    return [ended for line in done.stdout.splitlines() for ended in json.loads(line)[1]]
 
 
 def job_of(request: Request) -> Job:
@@ -101,21 +102,12 @@ def _main(given: str, url: str, processes: str, each: str) -> None:
         os._exit(1)
     if os.waitpid(dying, 0)[1] != signal.SIGKILL:
         sys.exit("it did not die where it was told to")
-    starter, gun = os.pipe()
-    children = []
-    for process in range(int(processes)):
-        child = os.fork()
-        if child == 0:
-            os.close(gun)
-            os.read(starter, 1)
-            prompts = [f"{process} {number}" for number in range(int(each))]
-            ended = asyncio.run(_buy(credentials, archive, prompts))
-            os.write(1, json.dumps(ended).encode() + b"\n")
-            os._exit(0)
-        children.append(child)
-    os.close(gun)
-    if any(os.waitpid(child, 0)[1] for child in children):
-        sys.exit("a buyer failed")
+
+    def buy(process: int) -> list[str]:
+        prompts = [f"{process} {number}" for number in range(int(each))]
+        return asyncio.run(_buy(credentials, archive, prompts))
+
+    racing.race(int(processes), buy)
 
 
 if __name__ == "__main__":

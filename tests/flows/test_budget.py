@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,12 +18,14 @@ from blocks.sandbox.serve import RunningSandbox
 from blocks.storage import book
 from blocks.storage.ledger import Ledger, Page, month_of
 from flows.batch import generate_avatars
+from flows.inbox import watch_inbox
 from flows.plan import plan
 from flows.reconcile import reconcile_jobs
+from flows.shard import avatars_shard
 from flows.tasks.budget import budget, stale
 from tests.blocks.sandbox.media import picture, sound
 from tests.flows.budget_race import SECONDS, race
-from tests.flows.desk import bought, write_manifest
+from tests.flows.desk import bought, put_media, write_manifest
 from tests.flows.spoken import Say
 from tests.flows.story import Ask, entries_of
 
@@ -167,7 +170,9 @@ async def test_a_batch_buys_what_fits_and_says_of_the_rest_that_it_is_over_budge
     assert "2 archived, 3 over budget" in state.message
     over = [row for row in outcome.results if row.state == "over budget"]
     assert {(row.error, row.charged) for row in over} == {("BudgetExceeded", "no")}
-    assert [row.message for row in over][-1].endswith("0.2800 US dollars; left are 0.2000 of 0.2 a video")
+    assert [row.message for row in over][-1].endswith(
+        "0.2800 US dollars; left are 0.2000 of 0.2 for each video"
+    )
     assert "0.0200 of 0.3 for this run" in over[0].message
     assert "higher max_cost" in over[0].next_step
     assert charged(sandbox) == 2 * VIDEO
@@ -178,12 +183,44 @@ async def test_a_batch_buys_what_fits_and_says_of_the_rest_that_it_is_over_budge
     assert state.name == "AllArchived"
 
 
+async def test_the_shards_of_a_batch_share_its_budget_and_one_that_begins_again_has_no_more(
+    inputs: Path, sandbox: RunningSandbox, credentials: CometAPICredentials, archive_block: AvatarArchive
+) -> None:
+    manifest = write_manifest(inputs, *(f"ann.png,voice.wav,{number}" for number in range(4)))
+    sha256 = hashlib.sha256(Path(manifest).read_bytes()).hexdigest()
+    cut = partial(avatars_shard, manifest, sha256, batch="one", credentials=credentials, store=archive_block)
+    for first, last in ((1, 3), (4, 4), (1, 3)):
+        await cut(first=first, last=last, max_cost=0.3, return_state=True)
+    assert bought(sandbox) == (2, 2)
+    await cut(first=1, last=4, max_cost=0.56)
+    assert charged(sandbox) == 4 * VIDEO
+
+
+async def test_an_inbox_leaves_what_is_over_budget_to_its_next_run(
+    tmp_path: Path, sandbox: RunningSandbox, credentials: CometAPICredentials, archive_block: AvatarArchive
+) -> None:
+    put_media(tmp_path / "inbox", "kim")
+    watch: Any = partial(
+        watch_inbox,
+        str(tmp_path / "inbox"),
+        quiet_seconds=0.05,
+        credentials=credentials,
+        store=archive_block,
+        return_state=True,
+    )
+    for name, told in (("Problems", "1 over budget; 1 with new problems"), ("Completed", "1 over budget")):
+        state = await watch(max_cost=0.1)
+        assert (state.name, state.message) == (name, told)
+    assert (await watch()).message == "1 archived"
+    assert bought(sandbox) == (1, 1)
+
+
 async def test_what_has_no_known_price_is_refused_while_a_budget_applies(
     ask: Ask, sandbox: RunningSandbox
 ) -> None:
     with pytest.raises(PriceUnknown, match="not known"):
         await ask(audio=None, audio_id="880000000000000001", max_cost=100)
-    with pytest.raises(BudgetExceeded, match=re.escape("left are 0.1399 of 0.1399 a video")):
+    with pytest.raises(BudgetExceeded, match=re.escape("left are 0.1399 of 0.1399 for each video")):
         await ask(max_cost=0.1399)
     await ask(max_cost=0.14)
     assert bought(sandbox) == (1, 1)

@@ -190,8 +190,8 @@ async def test_seconds_of_a_text_are_estimated_until_it_is_spoken_and_its_speech
     assert [row.is_estimate for row in made.rows] == [True, True, False]
     assert (one.detail, two.detail) == ("buys speech and video", "buys the video; the speech is there")
     assert "price is not known" in foreign.detail
-    assert "2 texts that are not spoken yet" in made.summary
-    assert "and 1 whose price is not known" in made.summary
+    assert "0.41 by estimated seconds, for texts not spoken yet (2)" in made.summary
+    assert "without those whose price is not known (1)" in made.summary
 
     (sidecar,) = await say(image=str(inputs / "ann.png"), prompt="one")
     one, two, _ = (await plan(manifest, credentials=credentials, store=archive_block)).rows

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -14,9 +12,10 @@ from blocks.credentials import CometAPICredentials
 from blocks.errors import AvatarError, Facts, PriceUnknown, StorageError
 from blocks.kling.job import Job, Speech
 from blocks.storage.book import Book
-from blocks.storage.journal import Entry, new_token, now
-from blocks.storage.ledger import Ledger, Page, Reserved, month_of
+from blocks.storage.journal import Entry, now
+from blocks.storage.ledger import Ledger, Page, month_of
 from blocks.storage.store import Store
+from flows.tasks.budget.held import Held
 from flows.tasks.budget.limits import Caps, Limit, account_limits, check_limits
 from flows.tasks.logs import run_logger
 
@@ -26,32 +25,6 @@ class _Kept(NamedTuple):
 
     book: Book
     limits: Sequence[Limit]
-
-
-@dataclass
-class Held:
-    """What one attempt has reserved for its purchase.
-
-    Attributes:
-        name: The purchase: job and number.
-        token: Of the attempt.
-        books: Where it is reserved.
-        started: When, by the monotonic clock: a POST that comes too long after it is not sent.
-    """
-
-    name: str
-    token: str
-    books: tuple[Book, ...] = ()
-    started: float = 0.0
-
-
-class _Wanted(NamedTuple):
-    """What is to be reserved, and the moment whose day and month it counts for."""
-
-    held: Held
-    thing: str
-    usd: Decimal
-    at: datetime
 
 
 class Budget:
@@ -99,11 +72,11 @@ class Budget:
         if not self.applies:
             return None
         usd = self._price(job)
-        held = Held(_name(job.job_id, purchase), new_token(), started=time.monotonic())
-        wanted = _Wanted(held, _thing(job), usd, now())
+        at = now()
+        held = Held(_name(job.job_id, purchase), _thing(job), usd, at.date())
         try:
-            for kept in self._kept(wanted.at):
-                await kept.book.write(partial(_reserve, wanted=wanted, limits=kept.limits))
+            for kept in self._kept(at):
+                await kept.book.write(partial(held.reserved_on, limits=kept.limits))
                 held.books += (kept.book,)
         except AvatarError:
             await self._release(held)
@@ -175,7 +148,7 @@ class Budget:
             )
         if self._caps.job_usd is not None:
             voice = job.speech.estimated_usd if isinstance(job, Job) and job.speech else None
-            limit = Limit("a video", self._caps.job_usd)
+            limit = Limit("for each video", self._caps.job_usd)
             check_limits(_thing(job), usd + (voice or Decimal(0)), [(limit, limit.usd)])
         return usd
 
@@ -194,15 +167,6 @@ class Budget:
         if period not in self._books:
             self._books[period] = Book(Ledger(self._store, f"{self._credentials.task_namespace}/{period}"))
         return self._books[period]
-
-
-def _reserve(page: Page, wanted: _Wanted, limits: Sequence[Limit]) -> Page:
-    """Return the page with the reservation, or refuse; called again when another process was faster."""
-    held = wanted.held
-    check_limits(wanted.thing, wanted.usd, [(limit, limit.left(page, held.name)) for limit in limits])
-    held.started = time.monotonic()
-    reserved = Reserved(usd=wanted.usd, day=wanted.at.date(), at=now(), token=held.token)
-    return page.reserve(held.name, reserved)
 
 
 def _name(job_id: str, purchase: int) -> str:

@@ -95,7 +95,7 @@ def _next_step(usd: Decimal, short: Sequence[Shortfall]) -> str:
     renewed = [each.renewed for each in short]
     known = [moment for moment in renewed if moment]
     if len(known) < len(short):
-        return "Run it with a higher max_cost if it is wanted; nothing was sent and nothing was charged."
+        return "Run it with a higher max_cost or max_cost_per_job if it is wanted; nothing was charged."
     if any(usd > each.limit_usd for each in short):
         return "Raise the budget in the credentials block: all of it is too little; nothing was sent."
     return (

@@ -62,8 +62,8 @@ async def make_plan(
 
 
 async def _budgets(readings: Readings) -> tuple[BudgetLeft, ...]:
-    """Return what the account may still spend; nothing is spent where there is no archive to buy for."""
-    if not readings.knows_account:
+    """Return what the account may still spend, where that can be known."""
+    if not readings.knows_account or (readings.place and readings.archive is None):
         return ()
     if readings.archive is None:
         left = [(limit, limit.usd) for limit in account_limits(readings.credentials, now())]

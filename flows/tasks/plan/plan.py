@@ -70,12 +70,10 @@ class Plan(BaseModel):
         estimated = [row.estimated_usd or Decimal(0) for row in self.rows if row.is_estimate]
         parts = [f"about {in_cents(self.total_usd)} US dollars by list price"]
         if estimated:
-            parts.append(
-                f"of which {in_cents(sum(estimated, Decimal(0)))} for {len(estimated)} texts that are not "
-                "spoken yet, by estimated seconds"
-            )
+            usd = in_cents(sum(estimated, Decimal(0)))
+            parts.append(f"of which {usd} by estimated seconds, for texts not spoken yet ({len(estimated)})")
         if self.unpriced:
-            parts.append(f"and {self.unpriced} whose price is not known")
+            parts.append(f"without those whose price is not known ({self.unpriced})")
         return ", ".join(parts)
 
     @property

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 
+from tests import racing
 from tests.blocks.storage.plain import command, open_quickly
 
 
@@ -28,21 +28,12 @@ async def _create(url: str, key: str, numbers: range, endpoint_url: str) -> list
 
 def _main(url: str, key: str, processes: str, each: str, endpoint_url: str) -> None:
     open_quickly(url, endpoint_url)
-    starter, gun = os.pipe()
-    children = []
-    for process in range(int(processes)):
-        child = os.fork()
-        if child == 0:
-            os.close(gun)
-            os.read(starter, 1)
-            numbers = range(process * int(each), (process + 1) * int(each))
-            created = asyncio.run(_create(url, key, numbers, endpoint_url))
-            os.write(1, json.dumps([process, created]).encode() + b"\n")
-            os._exit(0)
-        children.append(child)
-    os.close(gun)
-    if any(os.waitpid(child, 0)[1] for child in children):
-        sys.exit("a creator failed")
+
+    def create(process: int) -> list[bool]:
+        numbers = range(process * int(each), (process + 1) * int(each))
+        return asyncio.run(_create(url, key, numbers, endpoint_url))
+
+    racing.race(int(processes), create)
 
 
 if __name__ == "__main__":
