@@ -50,6 +50,8 @@ RUN_BY_OTHERS = {
     "-p image=s3://bucket/face.png -p audio=s3://bucket/voice.mp3",
     ".venv/bin/python -m flows.batch manifest.csv",
     ".venv/bin/python -m flows.inbox inbox",
+    "AVATAR_ARCHIVE_URL=archive .venv/bin/python -m flows.gallery",
+    ".venv/bin/python -m flows.gallery --link-seconds 86400",
     "make cluster WORKERS=4",
     "make cluster-test",
     ".venv/bin/prefect deployment run generate-avatars/generate-avatars "

@@ -56,6 +56,7 @@ def test_one_command_sets_up_all_that_runs_need(stage: Stage) -> None:
         "speak-avatar",
         "reconcile-jobs",
         "verify-archive",
+        "update-gallery",
         "decide",
         "retry-crashed",
         "alert",
