@@ -54,6 +54,8 @@ RUN_BY_OTHERS = {
     ".venv/bin/python -m flows.plan --inbox inbox",
     ".venv/bin/python -m flows.plan --image face.png --audio voice.mp3 --mode pro",
     ".venv/bin/python -m flows.inbox inbox",
+    "AVATAR_ARCHIVE_URL=archive .venv/bin/python -m flows.gallery",
+    ".venv/bin/python -m flows.gallery --link-seconds 86400",
     "make cluster WORKERS=4",
     "make cluster-test",
     ".venv/bin/prefect deployment run generate-avatars/generate-avatars "

@@ -12,7 +12,7 @@ from blocks.storage.sidecar import Times
 
 NAMED_LINES = 40
 MOST_LINES = 200
-_WIDTH, _LEFT, _RIGHT, _TOP = 720.0, 168.0, 28.0, 56.0
+_WIDTH, _RIGHT, _TOP = 720.0, 36.0, 56.0
 _BUCKETS = 160
 _PHASES = (("waited", "#9aa5b4"), ("Kling rendered", "#3b6fd8"), ("downloaded and checked", "#e08a1e"))
 _ARCHIVED = ("archived", "#1f8a5b")
@@ -49,6 +49,22 @@ class Line(NamedTuple):
         return (0.0, self.submitted, self.rendered, self.archived)
 
 
+class Scale(NamedTuple):
+    """Where a moment is in the picture.
+
+    Attributes:
+        left: Where the batch begins; to the left of it are names.
+        end: Seconds at its right edge.
+    """
+
+    left: float
+    end: float
+
+    def at(self, seconds: float) -> float:
+        """Return the place of a moment."""
+        return self.left + (_WIDTH - self.left - _RIGHT) * seconds / self.end
+
+
 def timeline(lines: Sequence[Line]) -> str:
     """Return the SVG: a line for each of up to `MOST_LINES` jobs, beyond that how many were in which phase.
 
@@ -62,7 +78,8 @@ def timeline(lines: Sequence[Line]) -> str:
 
 
 def _rows(lines: Sequence[Line], end: float) -> str:
-    step = 20.0 if len(lines) <= NAMED_LINES else 5.0
+    is_named = len(lines) <= NAMED_LINES
+    step, scale = (20.0, Scale(168, end)) if is_named else (5.0, Scale(24, end))
     thick = step * 0.7
     paths: list[list[str]] = [[] for _ in _PHASES]
     names, dots = [], []
@@ -70,22 +87,22 @@ def _rows(lines: Sequence[Line], end: float) -> str:
         middle = _TOP + step * (number + 0.5)
         for path, (begin, finish) in zip(paths, pairwise(line.edges), strict=True):
             if finish > begin:
-                path.append(f"M{_at(begin, end):.1f} {middle:.1f}H{_at(finish, end):.1f}")
-        dots.append(f"M{_at(line.archived, end):.1f} {middle:.1f}h2.5")
-        if step > 10:
-            names.append(_text(_LEFT - 10, middle + 4, _short(line.name), "end"))
+                path.append(f"M{scale.at(begin):.1f} {middle:.1f}H{scale.at(finish):.1f}")
+        dots.append(f"M{scale.at(line.archived):.1f} {middle:.1f}h2.5")
+        if is_named:
+            names.append(_text(scale.left - 10, middle + 4, _short(line.name), "end"))
     coloured = zip([*paths, dots], [*_PHASES, _ARCHIVED], strict=True)
     marks = [
         f'<path d="{"".join(path)}" stroke="{colour}" stroke-width="{thick}"/>'
         for path, (_, colour) in coloured
     ]
-    return _whole([*names, *marks], _TOP + step * len(lines), end)
+    return _whole([*names, *marks], _TOP + step * len(lines), scale)
 
 
 def _bands(lines: Sequence[Line], end: float) -> str:
     """Draw how many jobs were in which phase at each moment, the finished ones at the bottom."""
     height = 320.0
-    bottom, scale = _TOP + height, height / len(lines)
+    bottom, job, scale = _TOP + height, height / len(lines), Scale(96, end)
     moments = [end * number / _BUCKETS for number in range(_BUCKETS + 1)]
     # From the bottom: archived, rendered by then, submitted by then, all.
     upper = [[sum(line.edges[step] <= moment for line in lines) for moment in moments] for step in (3, 2, 1)]
@@ -94,22 +111,20 @@ def _bands(lines: Sequence[Line], end: float) -> str:
     lower = [0] * len(moments)
     marks = []
     for counts, colour in zip(upper, colours, strict=True):
-        there = [
-            f"{_at(at, end):.1f} {bottom - n * scale:.1f}" for at, n in zip(moments, counts, strict=True)
-        ]
-        back = [f"{_at(at, end):.1f} {bottom - n * scale:.1f}" for at, n in zip(moments, lower, strict=True)]
+        there = [f"{scale.at(at):.1f} {bottom - n * job:.1f}" for at, n in zip(moments, counts, strict=True)]
+        back = [f"{scale.at(at):.1f} {bottom - n * job:.1f}" for at, n in zip(moments, lower, strict=True)]
         marks.append(f'<path d="M{"L".join([*there, *reversed(back)])}Z" fill="{colour}"/>')
         lower = counts
     names = [
-        _text(_LEFT - 10, _TOP + 12, f"{len(lines):,} jobs", "end"),
-        _text(_LEFT - 10, bottom, "0", "end"),
+        _text(scale.left - 10, _TOP + 12, f"{len(lines):,} jobs", "end"),
+        _text(scale.left - 10, bottom, "0", "end"),
     ]
-    return _whole([*marks, *names], bottom, end)
+    return _whole([*marks, *names], bottom, scale)
 
 
-def _whole(marks: Sequence[str], bottom: float, end: float) -> str:
+def _whole(marks: Sequence[str], bottom: float, scale: Scale) -> str:
     height = bottom + 40
-    parts = [*_legend(), *_ticks(bottom, end), *marks]
+    parts = [*_legend(), *_ticks(bottom, scale), *marks]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:g} {height:g}" '
         f'width="{_WIDTH:g}" height="{height:g}" font-family="system-ui,sans-serif" font-size="13" '
@@ -125,18 +140,14 @@ def _legend() -> Iterator[str]:
         at += 44 + 7.2 * len(name)
 
 
-def _ticks(bottom: float, end: float) -> Iterator[str]:
-    step = next((step for step in _STEPS if end / step <= 7), end / 5)
+def _ticks(bottom: float, scale: Scale) -> Iterator[str]:
+    step = next((step for step in _STEPS if scale.end / step <= 7), scale.end / 5)
     at = 0.0
-    while at <= end:
-        x = _at(at, end)
+    while at <= scale.end:
+        x = scale.at(at)
         yield f'<path d="M{x:.1f} {_TOP - 6:g}V{bottom + 6:g}" stroke="#dfe4ea"/>'
         yield _text(x, bottom + 24, _clock(at), "middle")
         at += step
-
-
-def _at(seconds: float, end: float) -> float:
-    return _LEFT + (_WIDTH - _LEFT - _RIGHT) * seconds / end
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
@@ -145,11 +156,13 @@ def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
 
 def _short(name: str) -> str:
     readable = "".join(letter if letter.isprintable() else " " for letter in name)
-    return readable if len(readable) <= 22 else f"{readable[:21]}…"
+    return readable if len(readable) <= 20 else f"{readable[:19]}…"
 
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     if seconds < 60:
         return f"{rest} s"
-    return f"{minutes // 60}:{minutes % 60:02} h" if minutes >= 60 else f"{minutes}:{rest:02} min"
+    if minutes < 60:
+        return f"{minutes}:{rest:02} min" if rest else f"{minutes} min"
+    return f"{minutes // 60}:{minutes % 60:02} h"

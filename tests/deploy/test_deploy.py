@@ -59,6 +59,7 @@ def test_one_command_sets_up_all_that_runs_need(stage: Stage) -> None:
         "reconcile-jobs",
         "verify-archive",
         "plan",
+        "update-gallery",
         "decide",
         "retry-crashed",
         "alert",

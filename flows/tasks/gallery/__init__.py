@@ -1,0 +1,1 @@
+"""The gallery: a static page of all clips, kept in the archive."""
