@@ -18,6 +18,8 @@ from flows.tasks.expected import Expected
 from flows.tasks.in_flight import InFlight
 from flows.tasks.once import Once
 from flows.tasks.pace import Pace
+from flows.tasks.progress.tally import Progress
+from flows.tasks.progress.watch import watched
 
 KEY_ACCEPTED = "key accepted"
 """What `Connections.known` says when another run of this account has just seen that the key is taken."""
@@ -38,6 +40,7 @@ class Connections:
         looks: How often Kling tasks are looked at, by all jobs together.
         expected: When a job is likely to be done.
         in_flight: The Kling tasks that this run has in flight.
+        progress: What its jobs have done so far.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Connections:
         self.looks = Pace(credentials.polls_per_second)
         self.expected = Expected(credentials, archive)
         self.in_flight = InFlight()
+        self.progress = Progress(self.expected)
         self._key_accepted = False
 
     async def check_key(self, external_task_id: str) -> None:
@@ -104,7 +108,8 @@ async def connect(
     ):
         connections = Connections(account, client, delivery, opened, place)
         try:
-            yield connections
+            async with watched(connections.progress):
+                yield connections
         finally:
             await connections.in_flight.close()
             await connections.expected.save()

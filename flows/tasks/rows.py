@@ -63,6 +63,9 @@ async def run_rows(
     wanted = [each for each in checked if isinstance(each, _Wanted) and first[each.job.job_id] == each.row]
     unusable = [each.row for each in checked if isinstance(each, RowResult)]
     connections.in_flight.plan(len(wanted), at_once)
+    connections.progress.plan(len(wanted) + len(unusable))
+    for _ in unusable:
+        connections.progress.end("invalid")
     stops = unusable and on_invalid == "stop"
     work = partial(_leave, unusable=unusable) if stops else partial(_finish, finish)
     ended = await side_by_side(
@@ -94,7 +97,10 @@ async def _attempt(
     work: Callable[[_Wanted, Connections], Awaitable[RowResult]], wanted: _Wanted, connections: Connections
 ) -> RowResult:
     tell = partial(stopped, wanted.row, wanted.job.name, job=wanted.job)
-    return await _told(work(wanted, connections), tell)
+    result = await _told(work(wanted, connections), tell)
+    paid = result.charged == "yes" and result.state != "archived before"
+    connections.progress.end(result.state, result.estimated_usd if paid else None)
+    return result
 
 
 async def _finish(
