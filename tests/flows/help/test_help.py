@@ -156,7 +156,8 @@ async def test_a_run_that_is_killed_says_what_it_had_bought(ask: Ask, sandbox: R
 async def test_a_run_that_crashed_too_often_gets_its_help_from_upkeep(ask: Ask) -> None:
     async with get_client() as client:
         lost = await client.create_flow_run(generate_avatar, parameters={}, name=f"lost {uuid4()}")
-        for state in (Running(), Crashed(message="lost")):
+        turns: list[State[Any]] = [Running(), Crashed(message="lost")]
+        for state in turns:
             await client.set_flow_run_state(lost.id, state, force=True)
     told: Any = await retry_crashed(str(lost.id), attempts=0, return_state=True)
     assert told.is_failed()
