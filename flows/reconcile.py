@@ -16,6 +16,7 @@ from flows.tasks.collect import Report, collect_job
 from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.help.hooks import with_help
+from flows.tasks.metrics import show_open
 from flows.tasks.resume import resume_settled
 
 
@@ -42,6 +43,7 @@ async def reconcile_jobs(
     async with connect(credentials, store) as connections:
         reports = await _collect_all(connections, at_once)
         resumed = await resume_settled({report.job_id: report.state for report in reports}, connections)
+        show_open(report.state for report in reports)
         swept = await connections.archive.store.sweep(sweep_hours * 3600)
         await publish_schema(connections.archive.store)
     summary = _summary(reports, swept, resumed)
