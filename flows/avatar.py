@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, shown, shown_optional
 from flows.tasks.help.hooks import with_help
 from flows.tasks.poll import poll
+from flows.tasks.progress.terminal import run_command
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.shown_clip import show_clip
 from flows.tasks.suspend import may_suspend, wait_suspended
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:
-        sidecar = asyncio.run(generate_avatar(**vars(parser.parse_args())))
+        sidecar = run_command(generate_avatar(**vars(parser.parse_args())))
     except AvatarError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
     sys.stdout.write(sidecar.model_dump_json(indent=2) + "\n")

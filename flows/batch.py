@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import Annotated, Literal
 
@@ -18,6 +17,7 @@ from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
+from flows.tasks.progress.terminal import run_command
 from flows.tasks.results import NotAllArchived, shown_of, table
 from flows.tasks.shard_runs import cancel_shards
 from flows.tasks.shards import run_batch
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:
-        batch = asyncio.run(generate_avatars(**vars(parser.parse_args())))
+        batch = run_command(generate_avatars(**vars(parser.parse_args())))
     except NotAllArchived as error:
         sys.stdout.writelines(f"{result.model_dump_json()}\n" for result in error.results)
         sys.exit(f"\n{error}")

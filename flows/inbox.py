@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
 from flows.tasks.inbox import empty_inbox
 from flows.tasks.pieces import PieceReport, state_of, table
+from flows.tasks.progress.terminal import run_command
 from flows.tasks.results import NotAllArchived, shown_of
 
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:
-        reports = asyncio.run(watch_inbox(**vars(parser.parse_args())))
+        reports = run_command(watch_inbox(**vars(parser.parse_args())))
     except NotAllArchived as error:
         sys.stdout.writelines(f"{each.model_dump_json()}\n" for each in error.results)
         sys.exit(f"\n{error}")

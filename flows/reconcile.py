@@ -18,6 +18,7 @@ from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.help.hooks import with_help
 from flows.tasks.left_running import close_left_running
+from flows.tasks.metrics import show_open
 from flows.tasks.results import counted
 from flows.tasks.resume import resume_settled
 
@@ -45,6 +46,7 @@ async def reconcile_jobs(
     """
     async with connect(credentials, store) as connections:
         reports = await _collect_all(connections, at_once)
+        show_open(report.state for report in reports)
         tidied = await tidy_budgets(connections)
         done = {
             "reservations settled": tidied.settled,

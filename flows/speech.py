@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from typing import Annotated, Literal
 
@@ -17,6 +16,7 @@ from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, shown, shown_optional
 from flows.tasks.help.hooks import with_help
+from flows.tasks.progress.terminal import run_command
 from flows.tasks.request import DEFAULT_PROMPT, Request
 from flows.tasks.splitting import in_pieces
 from flows.tasks.spoken import make_spoken
@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--credentials", help="name of a saved CometAPI Credentials block")
     parser.add_argument("--store", help="name of a saved Avatar Archive block")
     try:
-        sidecars = asyncio.run(speak_avatar(**vars(parser.parse_args())))
+        sidecars = run_command(speak_avatar(**vars(parser.parse_args())))
     except AvatarError as error:
         sys.exit(f"\n{type(error).__name__}: {error}")
     for sidecar in sidecars:

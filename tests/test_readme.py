@@ -65,6 +65,9 @@ RUN_BY_OTHERS = {
     ".venv/bin/prefect work-pool create kling-avatar --type kubernetes "
     "--base-job-template flows/deploy/cluster/kubernetes-work-pool.json",
     "make callback-test",
+    "export OTEL_METRICS_EXPORTER=otlp OTEL_TRACES_EXPORTER=none OTEL_LOGS_EXPORTER=none",
+    "export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318",
+    ".venv/bin/opentelemetry-instrument .venv/bin/prefect worker start --pool kling-avatar",
     "export COMETAPI_CALLBACK_URL=https://your-host/kling",
     "export COMETAPI_CALLBACK_SECRET=…",
     ".venv/bin/python -m uvicorn flows.callback:app --port 8790",

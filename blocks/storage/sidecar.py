@@ -91,6 +91,12 @@ class Times(BaseModel):
     finished: datetime | None = Field(default=None, description="The Kling task ended, as the provider says.")
     archived: datetime = Field(description="The clip was whole, checked and in the archive.")
 
+    @property
+    def waited_seconds(self) -> float | None:
+        """Seconds from the submit until the provider was done, by its own clock where it tells both."""
+        began = self.created or self.submitted
+        return max(0.0, (self.finished - began).total_seconds()) if began and self.finished else None
+
 
 class Cost(BaseModel):
     """What it cost: our estimate and the provider's word, each where known."""

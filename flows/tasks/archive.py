@@ -18,6 +18,7 @@ from flows.tasks.caching import once_per_run
 from flows.tasks.connections import Connections
 from flows.tasks.events import emit_archived
 from flows.tasks.logs import run_logger
+from flows.tasks.metrics import count_archived
 from flows.tasks.poll import read_task
 from flows.tasks.retrying import passes_with_time
 
@@ -60,7 +61,10 @@ async def archive_clip(entry: Entry, task: KlingTask | None, connections: Connec
     sidecar = await archive.find_done(entry.job_id)
     if sidecar is None:
         clip, task = await _bring_home(entry, task, connections)
-        sidecar = await archive.commit(_describe(entry, task, clip))
+        described = _describe(entry, task, clip)
+        sidecar = await archive.commit(described)
+        if sidecar == described:
+            count_archived(sidecar)
     last = await archive.journal.last(entry.job_id, after=entry)
     await connections.budget.settle(last or entry, connections.budget.charged(sidecar.cost.reported_units))
     await archive.journal.close(entry.job_id, last.number if last else 0)

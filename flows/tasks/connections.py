@@ -20,6 +20,8 @@ from flows.tasks.checking import Checking
 from flows.tasks.expected import Expected
 from flows.tasks.in_flight import InFlight
 from flows.tasks.pace import Pace
+from flows.tasks.progress.tally import Progress
+from flows.tasks.progress.watch import watched
 
 Saved = TypeVar("Saved", CometAPICredentials, AvatarArchive)
 
@@ -43,6 +45,7 @@ class Connections(Checking):
         expected: When a job is likely to be done.
         in_flight: The Kling tasks that this run has in flight.
         budget: What this run and its account may spend.
+        progress: What its jobs have done so far.
     """
 
     place: AvatarArchive
@@ -66,6 +69,7 @@ class Connections(Checking):
         self.expected = Expected(credentials, archive)
         self.in_flight = InFlight()
         self.budget = Budget(credentials, archive.store, caps or Caps())
+        self.progress = Progress(self.expected)
         self._key_accepted = False
 
     async def check_key(self, external_task_id: str) -> None:
@@ -114,7 +118,8 @@ async def connect(
     ):
         connections = Connections(account, client, delivery, opened, place, caps)
         try:
-            yield connections
+            async with watched(connections.progress):
+                yield connections
         finally:
             await connections.in_flight.close()
             await connections.expected.save()

@@ -12,13 +12,18 @@ from blocks.storage.journal import Entry
 from blocks.storage.sidecar import Sidecar
 from blocks.storage.speech import SpeechSidecar
 from flows.tasks.assets import emit_clip_asset, emit_speech_asset
+from flows.tasks.metrics import count_speech, count_stopped
 
 _EVENTS = uuid.UUID("0d6a6a0e-6d0f-4d4e-8f53-0f7f6a6f2c11")
 
 
 def emit_submitted(entry: Entry) -> None:
     """Say that a job has a Kling task."""
-    facts = {"kling_task_id": entry.kling_task_id}
+    facts = {
+        "kling_task_id": entry.kling_task_id,
+        "mode": entry.job.get("mode"),
+        "estimated_usd": _number(entry.job.get("estimated_usd")),
+    }
     _emit("submitted", entry.job_id, entry.job["name"], facts, once=f"{entry.kling_task_id}")
 
 
@@ -30,6 +35,10 @@ def emit_archived(sidecar: Sidecar, clip: str) -> None:
         "seconds": sidecar.clip.seconds,
         "size": sidecar.clip.size,
         "sha256": sidecar.clip.sha256,
+        "mode": sidecar.requested.mode,
+        "estimated_usd": _number(sidecar.cost.estimated_usd),
+        "reported_units": _number(sidecar.cost.reported_units),
+        "waited_seconds": sidecar.times.waited_seconds,
     }
     _emit("archived", sidecar.job_id, sidecar.name, facts, once=sidecar.times.archived.isoformat(), clip=clip)
     emit_clip_asset(sidecar, clip)
@@ -37,6 +46,7 @@ def emit_archived(sidecar: Sidecar, clip: str) -> None:
 
 def emit_speech_made(sidecar: SpeechSidecar, audio: str) -> None:
     """Say that a speech is in the archive, at the address `audio`."""
+    count_speech(sidecar)
     facts = {
         "speech_id": sidecar.speech_id,
         "name": sidecar.name,
@@ -59,6 +69,7 @@ def emit_speech_made(sidecar: SpeechSidecar, audio: str) -> None:
 
 def emit_stopped(job_id: str, name: str, error: AvatarError) -> None:
     """Say that a job failed, or that a person has to decide."""
+    count_stopped(error)
     kind = "needs-decision" if isinstance(error, NeedsDecision) else "failed"
     facts = {
         "kling_task_id": error.facts.kling_task_id,
@@ -68,6 +79,10 @@ def emit_stopped(job_id: str, name: str, error: AvatarError) -> None:
         "next_step": error.next_step,
     }
     _emit(kind, job_id, name, facts)
+
+
+def _number(amount: object) -> float | None:
+    return None if amount is None else float(str(amount))
 
 
 def _emit(

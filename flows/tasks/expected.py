@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import quantiles
+from typing import NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -24,6 +25,18 @@ class _Seen(BaseModel):
     """What is kept in the archive: seconds of the provider for each second of sound, the newest last."""
 
     factors: list[float] = Field(max_length=_KEPT)
+
+
+class Estimate(NamedTuple):
+    """How long the provider usually takes.
+
+    Attributes:
+        seconds: From the submit on; 0 where nothing is known.
+        reason: Where that comes from.
+    """
+
+    seconds: float
+    reason: str
 
 
 class Expected:
@@ -48,12 +61,19 @@ class Expected:
 
         At least `first_poll_seconds`, at most half of the deadline. Half of the jobs seen so far took longer.
         """
-        factors = await self._known(_mode(entry))
-        factor = self._credentials.render_factor
-        if len(factors) >= _ENOUGH:
-            factor = quantiles(factors, n=2)[0]
+        usual = (await self.estimate(entry)).seconds
         longest = self._credentials.deadline_minutes * 60 * _LONGEST_SHARE
-        return max(self._credentials.first_poll_seconds, min(factor * _sound(entry), longest))
+        return max(self._credentials.first_poll_seconds, min(usual, longest))
+
+    async def estimate(self, entry: Entry) -> Estimate:
+        """Return how long the provider is expected to take for a job, and why."""
+        mode, factor = _mode(entry), self._credentials.render_factor
+        factors = await self._known(mode)
+        if len(factors) < _ENOUGH:
+            reason = f"{factor:g} s for each second of sound, until {_ENOUGH} jobs in mode {mode} were seen"
+            return Estimate(factor * _sound(entry), reason)
+        reason = f"half of the last {len(factors)} jobs in mode {mode} took longer, for their length"
+        return Estimate(quantiles(factors, n=2)[0] * _sound(entry), reason)
 
     async def learn(self, entry: Entry, task: KlingTask) -> None:
         """Take a finished job into account, by the provider's own clock."""

@@ -21,6 +21,7 @@ from blocks.storage.journal import Entry, Outcome, Step, now
 from blocks.storage.layout import learned_key
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
+from flows.tasks.metrics import count_unknown
 from flows.tasks.purchase import CLAIM_SECONDS
 from flows.tasks.record import record_submitted
 
@@ -98,8 +99,11 @@ async def _undecided(entry: Entry, connections: Connections, reason: str) -> Nee
     outcome = entry.outcome.model_copy(
         update={"message": entry.outcome.message or "The POST was announced and its outcome never written"}
     )
-    if entry.step is not Step.UNDECIDED:
-        await connections.archive.journal.append(entry.job_id, entry, Step.UNDECIDED, outcome=outcome)
+    journal = connections.archive.journal
+    if entry.step is not Step.UNDECIDED and await journal.append(
+        entry.job_id, entry, Step.UNDECIDED, outcome=outcome
+    ):
+        count_unknown(entry)
     facts = Facts(
         job_id=entry.job_id,
         http_status=outcome.http_status,

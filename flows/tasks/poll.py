@@ -46,7 +46,8 @@ _LONGEST_PAUSE = 60.0
 async def poll(entry: Entry, connections: Connections) -> KlingTask:
     """Wait until Kling has made the video. Only reads; costs nothing."""
     try:
-        return await wait_for_task(entry, connections)
+        with connections.progress.waiting(entry):
+            return await wait_for_task(entry, connections)
     except (TaskFailed, JobOverdue) as error:
         emit_stopped(entry.job_id, entry.job["name"], error)
         raise

@@ -18,6 +18,7 @@ from blocks.kling.speech import SPEECH_QUERY_PATH
 from blocks.storage.journal import Entry, Outcome, Step, new_token, now
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
+from flows.tasks.metrics import count_unknown
 from flows.tasks.record import record_outcome, record_submitted
 
 CLAIM_SECONDS = 30.0
@@ -150,6 +151,7 @@ async def _not_accepted(intent: Entry, error: AvatarError, connections: Connecti
     entry = await record_outcome(intent, step, outcome, connections)
     if step is Step.UNDECIDED:
         run_logger().warning("%s", error)
+        count_unknown(entry)
         return entry
     await connections.budget.release(intent)
     await connections.archive.journal.close(intent.job_id, intent.number)

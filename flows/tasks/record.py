@@ -10,6 +10,7 @@ from blocks.kling.models import KlingTask
 from blocks.storage.journal import Entry, Outcome, Step, now
 from flows.tasks.connections import Connections
 from flows.tasks.logs import run_logger
+from flows.tasks.metrics import count_bought
 
 _PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -63,6 +64,8 @@ async def _adopt(entry: Entry, task: KlingTask, connections: Connections) -> Ent
                 entry.job_id, last, last.step, outcome=last.outcome, surplus_task_ids=surplus
             )
         if written:
+            if ours:
+                count_bought(written)
             return written
         last = await journal.last(entry.job_id, after=last) or last
 

@@ -48,6 +48,9 @@ async def run_rows(
     wanted = [each for each in checked if isinstance(each, Checked) and first[each.job.job_id] == each.row]
     unusable = [_warned(each).row for each in checked if isinstance(each, RowResult)]
     connections.in_flight.plan(len(wanted), at_once)
+    connections.progress.plan(len(wanted) + len(unusable))
+    for _ in unusable:
+        connections.progress.end("invalid")
     stops = unusable and on_invalid == "stop"
     work = partial(_leave, unusable=unusable) if stops else partial(_finish, finish)
     attempt = partial(_attempt, work, connections=connections)
@@ -65,7 +68,10 @@ async def _attempt(
     work: Callable[[Checked, Connections], Awaitable[RowResult]], wanted: Checked, connections: Connections
 ) -> RowResult:
     tell = partial(stopped, wanted.row, wanted.job.name, job=wanted.job)
-    return await told(work(wanted, connections), lambda error: _warned(tell(error)))
+    result = await told(work(wanted, connections), lambda error: _warned(tell(error)))
+    paid = result.charged == "yes" and result.state != "archived before"
+    connections.progress.end(result.state, result.estimated_usd if paid else None)
+    return result
 
 
 async def _shown(

@@ -20,6 +20,7 @@ from prefect.deployments.flow_runs import arun_deployment
 from prefect.states import Cancelling
 
 from flows.tasks.logs import run_logger
+from flows.tasks.progress.tally import Progress
 from flows.tasks.shard import Shard
 
 DEPLOYMENT = "avatars-shard/avatars-shard"
@@ -51,7 +52,9 @@ class _Attempt:
             self.number, self.crashed = self.number + 1, None
 
 
-async def see_through(shards: Sequence[Shard], parameters: Mapping[str, Any]) -> dict[Shard, State[Any]]:
+async def see_through(
+    shards: Sequence[Shard], parameters: Mapping[str, Any], progress: Progress
+) -> dict[Shard, State[Any]]:
     """Run all shards on the work pool and return how each ended. MAY spend money, once for each job.
 
     One request for a hundred shards each ten seconds; this run holds no job itself. A run that was started
@@ -61,14 +64,18 @@ async def see_through(shards: Sequence[Shard], parameters: Mapping[str, Any]) ->
     Args:
         shards: What is to be run.
         parameters: More parameters for each.
+        progress: Counts the shards that have ended.
     """
     attempts = {shard: _Attempt() for shard in shards}
+    progress.plan(len(shards), "shards")
     async with get_client() as client:
         while under_way := {shard: each for shard, each in attempts.items() if each.ended is None}:
             found = await _find(client, [_key(shard, each.number) for shard, each in under_way.items()])
             for shard, each in under_way.items():
                 if run := found.get(_key(shard, each.number)):
                     each.judge(run.state)
+                    if each.ended:
+                        progress.end("archived" if each.ended.is_completed() else "failed")
                 else:
                     await _start(shard, each.number, parameters)
             if any(each.ended is None for each in under_way.values()):

@@ -65,7 +65,7 @@ async def run_batch(
         return await here()
     cut = cut_rows(address, sha256, len(rows), shards, batch=runtime.flow_run.id or "")
     handed_on = {name: _reference(value) for name, value in given.items()}
-    ended = await see_through(cut, {"at_once": at_once, **handed_on})
+    ended = await see_through(cut, {"at_once": at_once, **handed_on}, connections.progress)
     results = [result for shard in cut for result in await _gather(shard, ended[shard], rows, connections)]
     results = _once_each(results)
     written_to = await write_results(results, address, connections.archive)

@@ -158,6 +158,11 @@ class Stage:
         created = self.post("/flow_runs/", wanted)
         return str(created["id"])
 
+    def help_of(self, flow_run_id: str) -> str:
+        """Return what the page of a run says of what went wrong."""
+        wanted = {"key": {"any_": ["what-went-wrong"]}, "flow_run_id": {"any_": [flow_run_id]}}
+        return "".join(each["data"] for each in self.post("/artifacts/filter", {"artifacts": wanted}))
+
     def charges(self) -> int:
         return len(self.sandbox.ledger()["charges"])
 

@@ -38,11 +38,15 @@ def test_a_run_that_crashes_too_often_is_left_and_a_person_is_told(
     flow_run_id = stage.buy(12)
     charges = stage.charges()
     os.kill(process_of(flow_run_id, crew.pid), signal.SIGKILL)
+    wait_for(lambda: "### The run crashed\n" in stage.help_of(flow_run_id), stage.log_tail)
     wait_for(lambda: _runs_again(stage, flow_run_id), stage.log_tail)
     os.kill(process_of(flow_run_id, crew.pid), signal.SIGKILL)
     told = wait_for(lambda: _about(stage, flow_run_id), lambda: str(stage.states(flow_run_id)))
     assert "crashed again after 1 restarts and was left" in stage.ended(told["id"])["state"]["message"]
     assert stage.states(flow_run_id).count("AwaitingRetry") == 1
+    page = stage.help_of(flow_run_id)
+    assert "### The run crashed too often and was left" in page
+    assert f"`{stage.sandbox.ledger()['charges'][-1]['task_id']}`" in page
     assert stage.run_of(flow_run_id)["state_name"] == "Crashed"
     assert stage.states(foreign) == ["Crashed"]
     stage.sandbox.advance(3600)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact, FlowRun, State
 from prefect.context import FlowRunContext
@@ -85,16 +85,17 @@ async def explain_left(flow_run: FlowRun, client: PrefectClient) -> None:
 
 
 async def leave_help(flow_run_id: UUID, trouble: Trouble, client: PrefectClient) -> None:
-    """Write the help of a run, over that of an earlier attempt: there is one on a page."""
-    page = as_markdown(trouble)
-    if found := await _find(flow_run_id, client):
-        await client.update_artifact(found.id, ArtifactUpdate(data=page, description=trouble.title))
-        return
+    """Write the help of a run in place of that of an earlier attempt.
+
+    Prefect shows the newest artifact first, so it is made anew rather than changed.
+    """
+    before, page = await _find(flow_run_id, client), as_markdown(trouble)
+    in_short = f"Charged: {trouble.charged}. {trouble.title}"
     await client.create_artifact(
-        ArtifactCreate(
-            key=KEY, type="markdown", description=trouble.title, data=page, flow_run_id=flow_run_id
-        )
+        ArtifactCreate(key=KEY, type="markdown", description=in_short, data=page, flow_run_id=flow_run_id)
     )
+    if before:
+        await client.delete_artifact(before.id)
 
 
 async def _find(flow_run_id: UUID, client: PrefectClient) -> Artifact | None:

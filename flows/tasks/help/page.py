@@ -73,7 +73,7 @@ def code(text: object) -> str:
 
 def command(*lines: str) -> str:
     """Return commands as a block that can be copied; they hold nothing that others wrote."""
-    return "\n".join(["```console", *(f"$ {line}" for line in lines), "```"])
+    return "\n".join(["```sh", *lines, "```"])
 
 
 def _numbered(steps: Sequence[str]) -> str:

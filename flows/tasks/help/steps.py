@@ -71,11 +71,10 @@ def steps_after(error: AvatarError, ran: Ran) -> list[str]:
 def decide_commands(job_id: str, kling_task_id: str | None = None) -> str:
     """Return the commands by which a person decides about a job."""
     adopted = kling_task_id if kling_task_id and kling_task_id.isdecimal() else "…"
-    decide = f"python -m flows.decide --job-id {job_id} --choice"
-    adopt = f"{decide} adopt --kling-task-id {adopted}"
-    if kling_task_id:
-        return command(adopt)
-    return command(adopt, f'{decide} "post again"', f'{decide} "give up"')
+    choices = [f"adopt --kling-task-id {adopted}", '"post again"', '"give up"']
+    # Prefect's UI cuts long lines; what differs is seen.
+    decide = (f"python -m flows.decide --choice {choice} --job-id {job_id}" for choice in choices)
+    return command(next(decide)) if kling_task_id else command(*decide)
 
 
 def _how(error: AvatarError, ran: Ran) -> list[str]:

@@ -11,7 +11,7 @@ from prefect.exceptions import ParameterTypeError, SignatureMismatchError
 from blocks.errors import AvatarError, Charged, InvalidRequest
 from blocks.storage.journal import Entry
 from flows.tasks.findings import ArchiveDamaged
-from flows.tasks.help.page import Trouble, price_of
+from flows.tasks.help.page import Trouble, command, price_of
 from flows.tasks.help.steps import RECONCILE, Ran, decide_commands, steps_after
 from flows.tasks.markdown import plain
 from flows.tasks.results import IN_THE_ARCHIVE, NotAllArchived
@@ -109,21 +109,19 @@ def _counted(charged: Any) -> str:
 
 
 def _reasons(missing: Sequence[Any]) -> str:
-    """Return a table with a row for each reason; the texts are those of its first result."""
+    """Return a line for each reason, the most frequent first; the texts are those of its first result.
+
+    No table: Prefect's UI lets a wide one run into its side panel.
+    """
     first: dict[tuple[str, str], Any] = {}
-    counts: Counter[tuple[str, str]] = Counter()
     for each in missing:
-        reason = (each.state, each.error or "")
-        first.setdefault(reason, each)
-        counts[reason] += 1
-    rows = [
-        f"| {count} | {plain(state)} | {plain(error)} | {plain(first[state, error].message[:300])} "
-        f"| {plain(first[state, error].next_step)} |"
-        for (state, error), count in counts.most_common()
-    ]
-    return "\n".join(
-        ["| how many | state | error | for example | what to do |", "| --- | --- | --- | --- | --- |", *rows]
-    )
+        first.setdefault((each.state, each.error or ""), each)
+    counts = Counter((each.state, each.error or "") for each in missing)
+    lines = []
+    for reason, count in counts.most_common():
+        named, shown = ", ".join(plain(part) for part in reason if part), first[reason]
+        lines.append(f"- **{count} {named}.** {plain(shown.message[:300])}. *{plain(shown.next_step)}*")
+    return "\n".join(lines)
 
 
 def _of_archive(error: ArchiveDamaged, ran: Ran) -> Trouble:
@@ -144,5 +142,5 @@ def _unexpected(error: BaseException, ran: Ran) -> Trouble:
         title=f"The run stopped with an unexpected {plain(kind)}",
         story=["This is a fault of the program or of its surroundings. The log of this run has more."],
         charged="unknown",
-        steps=[ran.again, f"If it stays, finish what is open:\n\n```console\n$ {RECONCILE}\n```"],
+        steps=[ran.again, f"If it stays, finish what is open:\n\n{command(RECONCILE)}"],
     )

@@ -26,7 +26,7 @@ async def test_a_bucket_has_a_page_that_browsers_open_and_one_with_links_that_op
     place = AvatarArchive.model_validate({"url": "s3://archive/room", "endpoint_url": bucket.url, **known})
     sidecar = await ask(store=place, name="Kim")
     state = await update_gallery(store=place, link_seconds=600, return_state=True)
-    gallery = await state.result()
+    gallery = await state.aresult()
     assert (gallery.page, gallery.clips, gallery.posters) == ("s3://archive/room/index.html", 1, 1)
     page, linked = (facts_in(bucket.get(f"room/{key}")) for key in (GALLERY_KEY, LINKED_GALLERY_KEY))
     assert page

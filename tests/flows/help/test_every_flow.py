@@ -40,6 +40,6 @@ def test_a_known_kling_task_is_in_the_command_unless_it_is_none() -> None:
         error = TaskIdNotRecorded("not written down", Facts(job_id="0" * 64, kling_task_id=task_id))
         return as_markdown(tell(error, Ran("generate-avatar", is_deployed=True)))
 
-    assert f"--job-id {'0' * 64} --choice adopt --kling-task-id 88001\n" in page("88001")
-    assert "--kling-task-id …\n" in page("1; rm -rf")
+    assert f"flows.decide --choice adopt --kling-task-id 88001 --job-id {'0' * 64}\n" in page("88001")
+    assert "--kling-task-id … --job-id" in page("1; rm -rf")
     assert "*Retry* at the top of this page" in page("88001")

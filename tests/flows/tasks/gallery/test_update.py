@@ -16,6 +16,7 @@ from blocks.errors import SetupMissing
 from blocks.storage.archive import Archive
 from blocks.storage.layout import GALLERY_KEY, clip_key, poster_key, sidecar_key
 from blocks.storage.local import LocalStore
+from blocks.storage.posters import store_poster
 from flows.tasks.gallery import listing, pieces
 from flows.tasks.gallery.entry import Entry
 from flows.tasks.gallery.page import Facts, facts_in
@@ -117,7 +118,6 @@ async def test_posters_that_are_missing_are_made_once(
     assert [entry.poster for entry in await shown(tmp_path)] == [True, False, True]
 
     made: list[str] = []
-    store_poster = listing.store_poster
 
     async def counted(store: LocalStore, job_id: str) -> bytes:
         made.append(job_id)
