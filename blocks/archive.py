@@ -109,8 +109,8 @@ class AvatarArchive(Block):
         ge=0,
         le=604_800,
         title="Link seconds",
-        description="A run shows a signed link to its clip that works so long; whoever sees it can use it. "
-        "0: no link.",
+        description="A run shows signed links to its clips that work so long; whoever sees them can use "
+        "them. 0: no links.",
     )
     single_worker: bool = Field(
         default=False,

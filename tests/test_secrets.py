@@ -1,7 +1,7 @@
 """Nothing that a run leaves behind holds a key, a signature or the bytes that were sent.
 
-There is one exception, which the owner of the archive asks for in its block (`link_seconds`): the artifact
-that shows the clip holds a signed link to it, which expires.
+There is one exception, which the owner of the archive asks for in its block (`link_seconds`): the artifacts
+that show clips hold signed links to them, which expire.
 """
 
 from __future__ import annotations

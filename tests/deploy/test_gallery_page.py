@@ -139,7 +139,8 @@ def test_two_thousand_clips_are_looked_through_and_no_stranger_s_text_is_run(
     page.evaluate("() => { while (!more.hidden) more.click(); }")
     expect(cards).to_have_count(CLIPS)
     page.keyboard.press("End")
-    expect(page.get_by_role("button", name="Play clip 1999, ")).to_be_focused()
+    # Asking Playwright for a role would have it compute the names of all 2,000 buttons.
+    expect(page.locator("button:focus")).to_have_attribute("aria-label", "Play clip 1999, 0:51")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
