@@ -8,8 +8,8 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFilter
 
-from flows.tasks.help.page import Trouble, code, command
-from flows.tasks.help.steps import RECONCILE, Ran
+from flows.tasks.help.page import Trouble, code
+from flows.tasks.help.steps import Ran
 
 _SHOWN = 20
 
@@ -56,8 +56,8 @@ def tell_crash(bought: Bought, ran: Ran, *, is_left: bool = False) -> Trouble:
             _table(bought),
         ],
         charged="yes" if bought.total else "unknown",
-        money=f"By then this run had {bought.total} Kling tasks." if bought.total else "",
-        steps=[*steps, f"Or only finish what is open; this buys nothing:\n\n{command(RECONCILE)}"],
+        money=f"Kling tasks of this run by then: {bought.total}." if bought.total else "",
+        steps=[*steps, f"Or only finish what is open; this buys nothing:\n\n{ran.reconcile}"],
     )
 
 

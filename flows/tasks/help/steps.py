@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +23,8 @@ from flows.tasks.help.page import command
 from flows.tasks.markdown import plain
 
 _COMMANDS = "One of these commands does it, or in Prefect's UI: Deployments, *decide*, Run, Custom run."
-RECONCILE = "python -m flows.reconcile"
+_MODULES = {"decide": "decide", "reconcile-jobs": "reconcile"}
+_BLOCK = re.compile(r"[\w./-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Ran:
     def again(self) -> str:
         """How the same is run again."""
         if self.is_deployed:
-            return "Run it again: *Retry* at the top of this page takes the same parameters."
+            return "Run it again: *Retry* in the menu of the run's page takes the same parameters."
         return "Run it again: give the same command once more."
 
     @property
@@ -58,6 +61,21 @@ class Ran:
         how = f"in {self._form}, with Take {following}" if self.is_deployed else f"with `--take {following}`"
         return f"Another take costs again: run it {how}."
 
+    def command_of(self, flow: str, **parameters: str) -> str:
+        """Return the command that runs `decide` or `reconcile-jobs`, with the blocks of this run."""
+        if not self.is_deployed:
+            options = (f'--{name.replace("_", "-")} "{value}"' for name, value in parameters.items())
+            return " ".join((f"python -m flows.{_MODULES[flow]}", *options))
+        blocks = {name: self.parameters.get(name) for name in ("credentials", "store")}
+        named = {name: ref for name, ref in blocks.items() if isinstance(ref, str) and _BLOCK.fullmatch(ref)}
+        given = json.dumps({**parameters, **named}, ensure_ascii=False)
+        return f"prefect deployment run {flow}/{flow}" + (f" --params '{given}'" if given != "{}" else "")
+
+    @property
+    def reconcile(self) -> str:
+        """The command that finishes everything that is open, as a block."""
+        return command(self.command_of("reconcile-jobs"))
+
     @property
     def _form(self) -> str:
         return f"Deployments, *{plain(self.flow)}*, Run, Custom run"
@@ -68,23 +86,25 @@ def steps_after(error: AvatarError, ran: Ran) -> list[str]:
     return [plain(error.next_step), *_how(error, ran)]
 
 
-def decide_commands(job_id: str, kling_task_id: str | None = None) -> str:
-    """Return the commands by which a person decides about a job."""
+def decide_commands(ran: Ran, job_id: str, kling_task_id: str | None = None) -> str:
+    """Return the commands by which a person decides about a job of a run."""
     adopted = kling_task_id if kling_task_id and kling_task_id.isdecimal() else "…"
-    choices = [f"adopt --kling-task-id {adopted}", '"post again"', '"give up"']
-    # Prefect's UI cuts long lines; what differs is seen.
-    decide = (f"python -m flows.decide --choice {choice} --job-id {job_id}" for choice in choices)
-    return command(next(decide)) if kling_task_id else command(*decide)
+    # Prefect's UI cuts long lines, so what differs comes first.
+    adopt = ran.command_of("decide", choice="adopt", kling_task_id=adopted, job_id=job_id)
+    if kling_task_id:
+        return command(adopt)
+    others = (ran.command_of("decide", choice=choice, job_id=job_id) for choice in ("post again", "give up"))
+    return command(adopt, *others)
 
 
 def _how(error: AvatarError, ran: Ran) -> list[str]:
     if isinstance(error, NeedsDecision | TaskIdNotRecorded) and error.facts.job_id:
-        commands = decide_commands(error.facts.job_id, error.facts.kling_task_id)
+        commands = decide_commands(ran, error.facts.job_id, error.facts.kling_task_id)
         return [f"{_COMMANDS}\n\n{commands}", ran.again]
     if isinstance(error, TaskFailed | JobGivenUp) and error.next_step == error.default_next_step:
         return [ran.another_take()]
     if isinstance(error, InvalidRequest | RequestRejected):
         return [ran.corrected]
     if isinstance(error, JobOverdue | ClipError):
-        return [f"{ran.again} Or finish everything that is open:\n\n{command(RECONCILE)}"]
+        return [f"{ran.again} Or finish everything that is open:\n\n{ran.reconcile}"]
     return [ran.again]

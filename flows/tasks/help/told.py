@@ -11,8 +11,8 @@ from prefect.exceptions import ParameterTypeError, SignatureMismatchError
 from blocks.errors import AvatarError, Charged, InvalidRequest
 from blocks.storage.journal import Entry
 from flows.tasks.findings import ArchiveDamaged
-from flows.tasks.help.page import Trouble, command, price_of
-from flows.tasks.help.steps import RECONCILE, Ran, decide_commands, steps_after
+from flows.tasks.help.page import Trouble, price_of
+from flows.tasks.help.steps import Ran, decide_commands, steps_after
 from flows.tasks.markdown import plain
 from flows.tasks.results import IN_THE_ARCHIVE, NotAllArchived
 
@@ -43,7 +43,7 @@ def tell_chosen(message: str, ran: Ran) -> Trouble:
     return Trouble("The run ended as failed", [plain(message)], "no", steps=[ran.again])
 
 
-_NAMED = "Nothing was sent. The state of the run, above, names them."
+_NAMED = "Nothing was sent. The message of the state names them."
 
 
 def _of_one(error: AvatarError, ran: Ran, entry: Entry | None) -> Trouble:
@@ -80,7 +80,7 @@ def _of_many(error: NotAllArchived, ran: Ran) -> Trouble:
     undecided = [each for each in missing if each.state == "needs decision" and each.job_id]
     steps = [plain(error.next_step)]
     if undecided:
-        shown = (decide_commands(each.job_id) for each in undecided[:_SHOWN_DECISIONS])
+        shown = (decide_commands(ran, each.job_id) for each in undecided[:_SHOWN_DECISIONS])
         more = len(undecided) - _SHOWN_DECISIONS
         also = f"\n\nand for {more} more, which the results name" if more > 0 else ""
         steps.append("A person decides about these jobs:\n\n" + "\n\n".join(shown) + also)
@@ -120,7 +120,9 @@ def _reasons(missing: Sequence[Any]) -> str:
     lines = []
     for reason, count in counts.most_common():
         named, shown = ", ".join(plain(part) for part in reason if part), first[reason]
-        lines.append(f"- **{count} {named}.** {plain(shown.message[:300])}. *{plain(shown.next_step)}*")
+        lines.append(
+            f"- **{count} {named}.** {plain(shown.message[:300].rstrip('.'))}. *{plain(shown.next_step)}*"
+        )
     return "\n".join(lines)
 
 
@@ -142,5 +144,5 @@ def _unexpected(error: BaseException, ran: Ran) -> Trouble:
         title=f"The run stopped with an unexpected {plain(kind)}",
         story=["This is a fault of the program or of its surroundings. The log of this run has more."],
         charged="unknown",
-        steps=[ran.again, f"If it stays, finish what is open:\n\n{command(RECONCILE)}"],
+        steps=[ran.again, f"If it stays, finish what is open:\n\n{ran.reconcile}"],
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 import pytest
 from prefect.flows import Flow
 
@@ -38,8 +41,13 @@ def test_words_of_others_are_shown_as_they_are() -> None:
 def test_a_known_kling_task_is_in_the_command_unless_it_is_none() -> None:
     def page(task_id: str) -> str:
         error = TaskIdNotRecorded("not written down", Facts(job_id="0" * 64, kling_task_id=task_id))
-        return as_markdown(tell(error, Ran("generate-avatar", is_deployed=True)))
+        ran = Ran("generate-avatar", is_deployed=True, parameters={"store": "ours", "credentials": "a'b"})
+        return as_markdown(tell(error, ran))
 
-    assert f"flows.decide --choice adopt --kling-task-id 88001 --job-id {'0' * 64}\n" in page("88001")
-    assert "--kling-task-id … --job-id" in page("1; rm -rf")
-    assert "*Retry* at the top of this page" in page("88001")
+    (line,) = [line for line in page("88001").splitlines() if "prefect deployment run" in line]
+    command = shlex.split(line)
+    assert command[:-1] == ["prefect", "deployment", "run", "decide/decide", "--params"]
+    decision = {"choice": "adopt", "kling_task_id": "88001", "job_id": "0" * 64, "store": "ours"}
+    assert json.loads(command[-1]) == decision
+    assert '"kling_task_id": "…"' in page("1; rm -rf")
+    assert "*Retry* in the menu of the run's page" in page("88001")

@@ -68,8 +68,8 @@ async def test_a_doubt_names_the_job_and_the_commands_that_decide(
     assert f"| external task id | `{entry.external_task_id}` |" in page
     assert "**Unknown.**" in page
     assert f"about {entry.job['estimated_usd'].rstrip('0')} US dollars by list price if it was bought" in page
-    for choice in ("adopt --kling-task-id …", '"post again"', '"give up"'):
-        assert f"python -m flows.decide --choice {choice} --job-id {job_id}\n" in page
+    for choice in ('"adopt" --kling-task-id "…"', '"post again"', '"give up"'):
+        assert f'python -m flows.decide --choice {choice} --job-id "{job_id}"\n' in page
 
 
 async def test_a_failed_task_says_what_it_cost_and_how_another_take_is_bought(
