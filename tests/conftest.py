@@ -19,14 +19,6 @@ from prefect.settings import (
 )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker of pytest-xdist, and those of `tests/deploy` on one stage."""
-    for item in items:
-        group = "deploy" if item.path.parent.name == "deploy" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Run everything after it against a Prefect server with an empty database."""

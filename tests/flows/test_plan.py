@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -244,8 +245,10 @@ def test_the_command_needs_no_key_and_no_archive_and_says_so(
     monkeypatch.setattr(sys, "argv", ["plan", manifest])
     main()
     printed = capsys.readouterr().out
-    for words in ("No key is configured", "No archive is configured", "0.1121", "nobody.png does not exist"):
+    for words in ("No key is configured", "No archive is configured", "0.1121"):
         assert words in printed
+    # The table breaks a long path anywhere.
+    assert "nobody.pngdoesnotexist" in re.sub(r"\s", "", printed)
     assert "1 invalid, 1 new; a run would cost about 0.11 US dollars by list price" in printed
     monkeypatch.setenv("COMETAPI_USD_PER_SECOND_STD", "1")
     monkeypatch.setattr(sys, "argv", ["plan", manifest, "--json"])

@@ -87,7 +87,7 @@ async def test_help_goes_when_the_run_completes_after_all(ask: Ask, sandbox: Run
     sandbox.fault("delivery-500")
     flow_run_id = run_of(await ask(return_state=True))
     page = await help_of(flow_run_id)
-    assert re.search(r"\*\*Yes\.\*\* Money was spent\. It costs about 0\.31\d* US dollars", page)
+    assert re.search(r"\*\*Yes\.\*\* Money was spent\. It costs about 0\.3\d+ US dollars", page)
     assert "\npython -m flows.reconcile\n" in page.replace("   ", "")
     with pytest.raises(ClipUnavailable):
         await run_again(flow_run_id)
