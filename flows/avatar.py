@@ -21,9 +21,9 @@ from flows.tasks.help.hooks import with_help
 from flows.tasks.poll import poll
 from flows.tasks.progress.terminal import run_command
 from flows.tasks.request import DEFAULT_PROMPT, Request
-from flows.tasks.shown_clip import show_clip
-from flows.tasks.suspend import may_suspend, wait_suspended
+from flows.tasks.shown.clip import show_clip
 from flows.tasks.validate import validate
+from flows.tasks.waiting.suspend import may_suspend, wait_suspended
 
 
 def name_of_run() -> str:

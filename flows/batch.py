@@ -12,16 +12,16 @@ from pydantic import Field
 
 from blocks.errors import AvatarError
 from flows.tasks.addresses import absolute, name_of
-from flows.tasks.batch import Batch
 from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
+from flows.tasks.manifest.batch import Batch
+from flows.tasks.manifest.results import NotAllArchived, shown_of, table
+from flows.tasks.manifest.shard_runs import cancel_shards
+from flows.tasks.manifest.shards import run_batch
 from flows.tasks.progress.terminal import run_command
-from flows.tasks.results import NotAllArchived, shown_of, table
-from flows.tasks.shard_runs import cancel_shards
-from flows.tasks.shards import run_batch
-from flows.tasks.shown_batch import show_batch
+from flows.tasks.shown.batch import show_batch
 
 
 def name_of_run() -> str:

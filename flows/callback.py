@@ -17,8 +17,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from blocks.errors import SetupMissing
-from flows.tasks.bell import Bell
-from flows.tasks.receiver import Receiver, find_secrets
+from flows.tasks.waiting.bell import Bell
+from flows.tasks.waiting.receiver import Receiver, find_secrets
 
 
 @asynccontextmanager

@@ -15,10 +15,10 @@ from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
-from flows.tasks.inbox import empty_inbox
-from flows.tasks.pieces import PieceReport, state_of, table
+from flows.tasks.inbox.inbox import empty_inbox
+from flows.tasks.inbox.pieces import PieceReport, state_of, table
+from flows.tasks.manifest.results import NotAllArchived, shown_of
 from flows.tasks.progress.terminal import run_command
-from flows.tasks.results import NotAllArchived, shown_of
 
 
 @flow(name="watch-inbox", **with_help())

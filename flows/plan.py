@@ -15,12 +15,12 @@ from pydantic import Field
 from blocks.errors import AvatarError
 from flows.tasks.addresses import absolute, name_of
 from flows.tasks.form import Credentials, OptionalText, Store, shown, shown_optional
+from flows.tasks.manifest.results import shown_of
 from flows.tasks.plan.making import make_plan
 from flows.tasks.plan.plan import Plan, table
 from flows.tasks.plan.readings import open_readings
 from flows.tasks.plan.shown import print_plan
 from flows.tasks.request import DEFAULT_PROMPT, Request
-from flows.tasks.results import shown_of
 
 
 def name_of_run() -> str:

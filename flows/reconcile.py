@@ -18,9 +18,9 @@ from flows.tasks.connections import Connections, connect
 from flows.tasks.form import Credentials, Store, shown
 from flows.tasks.help.hooks import with_help
 from flows.tasks.left_running import close_left_running
+from flows.tasks.manifest.results import counted
 from flows.tasks.metrics import show_open
-from flows.tasks.results import counted
-from flows.tasks.resume import resume_settled
+from flows.tasks.waiting.resume import resume_settled
 
 
 @flow(name="reconcile-jobs", **with_help())

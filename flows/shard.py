@@ -7,12 +7,12 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from flows.tasks.batch import Batch
 from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
 from flows.tasks.form import Credentials, MaxCost, MaxCostPerJob, Store, shown
 from flows.tasks.help.hooks import with_help
-from flows.tasks.shard import Shard, run_shard
+from flows.tasks.manifest.batch import Batch
+from flows.tasks.manifest.shard import Shard, run_shard
 
 
 @flow(name="avatars-shard", **with_help())

@@ -18,8 +18,8 @@ from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, shown, s
 from flows.tasks.help.hooks import with_help
 from flows.tasks.progress.terminal import run_command
 from flows.tasks.request import DEFAULT_PROMPT, Request
-from flows.tasks.splitting import in_pieces
-from flows.tasks.spoken import make_spoken
+from flows.tasks.speech.splitting import in_pieces
+from flows.tasks.speech.spoken import make_spoken
 
 
 def name_of_run() -> str:

@@ -13,9 +13,9 @@ from pydantic import Field
 
 from blocks.errors import AvatarError
 from flows.tasks.connections import find_archive
-from flows.tasks.findings import ArchiveDamaged, Verification, shown_of, table, verify
 from flows.tasks.form import Store, shown
 from flows.tasks.help.hooks import with_help
+from flows.tasks.inbox.findings import ArchiveDamaged, Verification, shown_of, table, verify
 
 
 @flow(name="verify-archive", **with_help())

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import blocks.web  # noqa: F401 # its error is in the table too
-import flows.tasks.findings  # as above
-import flows.tasks.results  # noqa: F401 # as above
+import flows.tasks.inbox.findings  # as above
+import flows.tasks.manifest.results  # noqa: F401 # as above
 from blocks.errors import AvatarError
 
 README = Path("README.md")

@@ -11,7 +11,7 @@ from prefect.workers.process import ProcessWorker
 
 from blocks.errors import SetupMissing
 from flows.deploy.report import Result
-from flows.tasks.slots import IN_FLIGHT, WAITING
+from flows.tasks.in_flight.slots import IN_FLIGHT, WAITING
 
 POOL = "kling-avatar"
 _IN_FLIGHT = 5

@@ -16,7 +16,7 @@ from flows.tasks.connections import Connections
 from flows.tasks.events import emit_archived, emit_stopped
 from flows.tasks.lookup import clear_up
 from flows.tasks.poll import read_task, record_failure
-from flows.tasks.speech_archive import archive_speech
+from flows.tasks.speech.archive import archive_speech
 from flows.tasks.submit import check_route
 
 State = Literal[

@@ -18,7 +18,7 @@ from flows.tasks.budget.budget import Budget
 from flows.tasks.budget.limits import Caps
 from flows.tasks.checking import Checking
 from flows.tasks.expected import Expected
-from flows.tasks.in_flight import InFlight
+from flows.tasks.in_flight.in_flight import InFlight
 from flows.tasks.pace import Pace
 from flows.tasks.progress.tally import Progress
 from flows.tasks.progress.watch import watched

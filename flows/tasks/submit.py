@@ -30,7 +30,7 @@ from flows.tasks.logs import run_logger
 from flows.tasks.lookup import clear_up
 from flows.tasks.purchase import Order, purchase
 from flows.tasks.request import Request
-from flows.tasks.speaking import give_voice
+from flows.tasks.speech.speaking import give_voice
 
 _LONGEST_PAUSE = 60.0
 _LOOK_AGAIN = 2.0

@@ -16,19 +16,11 @@ from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
 from flows.avatar import generate_avatar
 from flows.speech import speak_avatar
-from flows.tasks import (
-    archive,
-    lookup,
-    make,
-    poll,
-    purchase,
-    record,
-    speaking,
-    speech_archive,
-    submit,
-    validate,
-)
-from flows.tasks.slots import IN_FLIGHT
+from flows.tasks import archive, lookup, poll, purchase, record, submit, validate
+from flows.tasks.in_flight.slots import IN_FLIGHT
+from flows.tasks.manifest import make
+from flows.tasks.speech import archive as speech_archive
+from flows.tasks.speech import speaking
 from tests.flows.spoken import TEXT, Say
 from tests.flows.story import Ask
 

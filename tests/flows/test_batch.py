@@ -19,10 +19,11 @@ from blocks.kling.models import KlingTask
 from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.journal import Entry
 from flows.batch import generate_avatars, main
-from flows.tasks import groups, poll, rows
-from flows.tasks.batch import Batch
+from flows.tasks import poll
 from flows.tasks.connections import Connections
-from flows.tasks.results import SHOWN_ROWS, NotAllArchived, RowResult, table
+from flows.tasks.manifest import groups, rows
+from flows.tasks.manifest.batch import Batch
+from flows.tasks.manifest.results import SHOWN_ROWS, NotAllArchived, RowResult, table
 from tests.flows.desk import bought, newest_table, put_text, results_beside, write_manifest
 from tests.flows.story import drained
 

@@ -18,8 +18,8 @@ from starlette.types import Message
 
 from blocks.errors import SetupMissing
 from flows.callback import app, hide_path
-from flows.tasks import bell
-from flows.tasks.receiver import Receiver, find_secrets
+from flows.tasks.waiting import bell
+from flows.tasks.waiting.receiver import Receiver, find_secrets
 from tests.blocks.kling.test_callback import signed
 from tests.flows.calling import SECRET, SIGNING, path_of, receiver, saying
 

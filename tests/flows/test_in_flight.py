@@ -18,10 +18,10 @@ from blocks import AvatarArchive, CometAPICredentials
 from blocks.errors import SetupMissing
 from blocks.sandbox.serve import RunningSandbox
 from flows.batch import generate_avatars
-from flows.tasks import leases
-from flows.tasks.batch import Batch
-from flows.tasks.in_flight import InFlight
-from flows.tasks.slots import IN_FLIGHT, WAITING, Lease, give_back, take
+from flows.tasks.in_flight import leases
+from flows.tasks.in_flight.in_flight import InFlight
+from flows.tasks.in_flight.slots import IN_FLIGHT, WAITING, Lease, give_back, take
+from flows.tasks.manifest.batch import Batch
 from tests.flows.desk import bought, write_manifest
 from tests.flows.story import Ask
 

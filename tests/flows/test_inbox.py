@@ -16,8 +16,8 @@ from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.sidecar import Sidecar
 from flows.decide import decide
 from flows.inbox import main, watch_inbox
-from flows.tasks.pieces import PieceReport
-from flows.tasks.results import NotAllArchived
+from flows.tasks.inbox.pieces import PieceReport
+from flows.tasks.manifest.results import NotAllArchived
 from tests.flows.conftest import SAMPLES
 from tests.flows.desk import bought, newest_table, put_media, put_text, rest, results_beside, write_manifest
 

@@ -18,9 +18,9 @@ from blocks import AvatarArchive, CometAPICredentials
 from blocks.sandbox.serve import RunningSandbox
 from flows.batch import generate_avatars
 from flows.shard import avatars_shard
-from flows.tasks import shard_runs
-from flows.tasks.batch import Batch
-from flows.tasks.shards import cut_rows
+from flows.tasks.manifest import shard_runs
+from flows.tasks.manifest.batch import Batch
+from flows.tasks.manifest.shards import cut_rows
 from tests.flows.desk import bought, results_beside, write_manifest
 
 ROWS = ("kim.png,kim.mp3,one", "kim.png,kim.mp3,two", "no.png,kim.mp3,three", "kim.png,kim.mp3,one")

@@ -24,7 +24,7 @@ from blocks.storage.sidecar import Sidecar
 from flows.avatar import generate_avatar
 from flows.reconcile import reconcile_jobs
 from flows.speech import speak_avatar
-from flows.tasks import bell, resume
+from flows.tasks.waiting import bell, resume
 from tests.flows.calling import SECRET, path_of, receiver, saying
 from tests.flows.deployed import Deployed
 from tests.flows.spoken import books

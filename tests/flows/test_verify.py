@@ -16,8 +16,8 @@ from blocks.sandbox.serve import RunningSandbox
 from blocks.storage.layout import clip_key, sidecar_key
 from blocks.storage.verify import Kind
 from flows.reconcile import reconcile_jobs
-from flows.tasks import findings
-from flows.tasks.findings import ArchiveDamaged, Verification
+from flows.tasks.inbox import findings
+from flows.tasks.inbox.findings import ArchiveDamaged, Verification
 from flows.verify import main, verify_archive
 from tests.flows.desk import bought, newest_table
 from tests.flows.spoken import Say

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from blocks.errors import Charged
-from flows.tasks.markdown import plain
+from flows.tasks.shown.markdown import plain
 
 _ID = re.compile(r"[\w.:-]{1,128}")
 

@@ -20,7 +20,7 @@ from blocks.errors import (
     TaskIdNotRecorded,
 )
 from flows.tasks.help.page import command
-from flows.tasks.markdown import plain
+from flows.tasks.shown.markdown import plain
 
 _COMMANDS = "One of these commands does it, or in Prefect's UI: Deployments, *decide*, Run, Custom run."
 _MODULES = {"decide": "decide", "reconcile-jobs": "reconcile"}

@@ -10,11 +10,11 @@ from prefect.exceptions import ParameterTypeError, SignatureMismatchError
 
 from blocks.errors import AvatarError, Charged, InvalidRequest
 from blocks.storage.journal import Entry
-from flows.tasks.findings import ArchiveDamaged
 from flows.tasks.help.page import Trouble, price_of
 from flows.tasks.help.steps import Ran, decide_commands, steps_after
-from flows.tasks.markdown import plain
-from flows.tasks.results import IN_THE_ARCHIVE, NotAllArchived
+from flows.tasks.inbox.findings import ArchiveDamaged
+from flows.tasks.manifest.results import IN_THE_ARCHIVE, NotAllArchived
+from flows.tasks.shown.markdown import plain
 
 _SHOWN_DECISIONS = 5
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from blocks.kling.prices import in_cents
+from flows.tasks.manifest.results import SHOWN_ROWS, counted
 from flows.tasks.plan.rows import RowPlan
-from flows.tasks.results import SHOWN_ROWS, counted
 
 _LOOKED_AT_FIRST = ("invalid", "error", "left", "needs decision", "failed", "new")
 

@@ -16,12 +16,12 @@ from blocks.kling.text import estimate_seconds
 from blocks.storage.journal import Entry, Standing, now
 from blocks.storage.sidecar import Sidecar
 from blocks.storage.speech import SpeechSidecar
-from flows.tasks.checked import Checked, check_rows, first_rows
-from flows.tasks.manifest import Row
+from flows.tasks.manifest.checked import Checked, check_rows, first_rows
+from flows.tasks.manifest.manifest import Row
+from flows.tasks.manifest.results import RowResult, stopped
 from flows.tasks.plan.readings import Readings
-from flows.tasks.results import RowResult, stopped
 from flows.tasks.side_by_side import side_by_side
-from flows.tasks.speaking import check_seconds
+from flows.tasks.speech.speaking import check_seconds
 from flows.tasks.submit import closed
 from flows.tasks.validate import check_request
 

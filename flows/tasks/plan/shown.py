@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.tasks.manifest.results import shown_of
 from flows.tasks.plan.plan import Plan, table
-from flows.tasks.results import shown_of
 
 _LONGEST_LINE = 160
 _STYLES = {"new": "bold", "invalid": "red", "error": "red", "needs decision": "yellow", "failed": "red"}

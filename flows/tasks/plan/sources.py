@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 from blocks.errors import AvatarError
 from flows.tasks.addresses import absolute
-from flows.tasks.inbox import READ_AT_ONCE, survey
-from flows.tasks.looking import look
-from flows.tasks.manifest import Row, read_manifest
-from flows.tasks.options import row_of
-from flows.tasks.pairing import Piece
-from flows.tasks.pieces import PieceReport
+from flows.tasks.inbox.inbox import READ_AT_ONCE, survey
+from flows.tasks.inbox.looking import look
+from flows.tasks.inbox.options import row_of
+from flows.tasks.inbox.pairing import Piece
+from flows.tasks.inbox.pieces import PieceReport
+from flows.tasks.manifest.manifest import Row, read_manifest
+from flows.tasks.manifest.results import IN_THE_ARCHIVE, RowResult, stopped
 from flows.tasks.plan.readings import Readings
 from flows.tasks.plan.rows import RowPlan, unusable
 from flows.tasks.request import Request
-from flows.tasks.results import IN_THE_ARCHIVE, RowResult, stopped
 from flows.tasks.side_by_side import side_by_side
-from flows.tasks.splitting import in_pieces
+from flows.tasks.speech.splitting import in_pieces
 
 
 class Lying(NamedTuple):

@@ -8,9 +8,9 @@ from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
-from flows.tasks.markdown import plain
 from flows.tasks.progress.tally import Seen
 from flows.tasks.progress.words import counts, percent, wait_of
+from flows.tasks.shown.markdown import plain
 
 _KEY = "progress"
 _FIRST_SECONDS = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from flows.tasks import rows
+from flows.tasks.manifest import rows
 from tests.bench.contenders.this_project import main
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import State
 from blocks import AvatarArchive
 from blocks.storage.layout import poster_key
 from flows.batch import generate_avatars
-from flows.tasks import shown_clip
 from flows.tasks.help import hooks
+from flows.tasks.shown import clip as shown_clip
 from tests.blocks.storage.s3.bucket import Bucket
 from tests.flows.desk import write_manifest
 from tests.flows.story import Ask

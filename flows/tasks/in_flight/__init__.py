@@ -1,0 +1,1 @@
+"""How many Kling tasks all runs together may have in flight."""

@@ -1,0 +1,1 @@
+"""What an inbox holds, which of it is new, and what became of it."""

@@ -1,0 +1,1 @@
+"""Many videos in one run: rows, shards, and what became of each."""

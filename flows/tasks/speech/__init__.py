@@ -1,0 +1,1 @@
+"""Text that is spoken first: bought once, archived, and made into video."""

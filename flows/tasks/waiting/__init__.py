@@ -1,0 +1,1 @@
+"""Waiting without a worker: runs that suspend, and the calls that resume them."""
