@@ -78,6 +78,12 @@ class Cluster:
 
         return wait_for(look, f"POST {path}")[0]
 
+    def start(self, name: str, **parameters: Any) -> str:
+        """Start a run of a deployment; return its id."""
+        deployment = self.http.get(f"/deployments/name/{name}/{name}").raise_for_status().json()["id"]
+        created = self.post(f"/deployments/{deployment}/create_flow_run", {"parameters": parameters})
+        return str(created["id"])
+
     def read_sandbox(self, path: str) -> Any:
         return httpx.get(f"{self.sandbox}/sandbox{path}", timeout=60, trust_env=False).json()
 
