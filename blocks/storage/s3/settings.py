@@ -72,7 +72,7 @@ class S3Settings(BaseModel):
     read_timeout: PositiveFloat = 60
     part_bytes: int = Field(default=5 * MEBIBYTE, ge=5 * MEBIBYTE, le=512 * MEBIBYTE)
     parts_in_flight: int = Field(default=6, ge=1, le=16)
-    parts_at_once: int = Field(default=16, ge=1)
+    parts_at_once: int = Field(default=10, ge=1)
     attempts: int = Field(default=5, ge=1, le=20)
     backoff_seconds: PositiveFloat = 0.4
     connections: PositiveInt = 64
