@@ -14,7 +14,7 @@ import boto3  # type: ignore[import-untyped]  # ships no type information
 from tests.bench.archive.contender import KEY_ID, SECRET
 from tests.integration.gateway import missing_programs, running_gateway
 
-KINDS = ("rgw", "rgw-https")
+KINDS = ("rgw-https", "rgw")
 
 
 class Bucket:
