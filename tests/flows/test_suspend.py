@@ -282,12 +282,17 @@ async def test_it_is_not_resumed_while_its_process_may_still_be_ending(
     assert await run.state() == "Resuming"
 
 
+@pytest.mark.parametrize("resumed", [False, True])
 @pytest.mark.parametrize("by", ["call", "reconcile"])
-async def test_a_wait_that_was_taken_for_a_crash_ends_all_the_same(start: Start, by: str) -> None:
+async def test_a_wait_that_was_taken_for_a_crash_ends_all_the_same(
+    start: Start, by: str, *, resumed: bool
+) -> None:
     """A busy server may lose the event that a run was suspended, and then its silence looks like a crash."""
     run = await start()
     await run.suspend()
     job_id = await job_of_only(run)
+    if resumed:
+        await run.client.resume_flow_run(run.flow_run_id)
     await run.client.set_flow_run_state(run.flow_run_id, Crashed(), force=True)
     run.sandbox.advance(3600)
     if by == "call":

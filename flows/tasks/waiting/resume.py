@@ -96,7 +96,9 @@ async def _wait_of(run: FlowRun, client: PrefectClient) -> State | None:
     state = run.state
     if state and state.is_crashed():
         states = sorted(await client.read_flow_run_states(run.id), key=lambda each: each.timestamp)
-        state = next((each for each in reversed(states) if not each.is_crashed()), None)
+        # Nor may it matter that it was resumed already and never began, for want of a worker.
+        began = (each for each in reversed(states) if not (each.is_crashed() or each.is_scheduled()))
+        state = next(began, None)
     waits = state and state.is_paused() and (state.state_details.pause_key or "").startswith(WAIT_KEY)
     return state if waits else None
 
