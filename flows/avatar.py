@@ -16,7 +16,7 @@ from flows.tasks.archive import archive
 from flows.tasks.ask import submit_or_ask
 from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, shown, shown_optional
+from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, Wait, shown, shown_optional
 from flows.tasks.help.hooks import with_help
 from flows.tasks.poll import poll
 from flows.tasks.progress.terminal import run_command
@@ -62,10 +62,7 @@ async def generate_avatar(
     rights: Annotated[
         OptionalText, shown_optional("Rights", "Note on the consent for face and voice, kept in the sidecar.")
     ] = None,
-    wait: Annotated[
-        Literal["poll", "callback"],
-        shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
-    ] = "poll",
+    wait: Wait = "poll",
     max_cost: MaxCost = None,
     credentials: Credentials = None,
     store: Store = None,

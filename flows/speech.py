@@ -14,7 +14,7 @@ from blocks.errors import AvatarError
 from blocks.storage.sidecar import Sidecar
 from flows.tasks.budget.limits import Caps
 from flows.tasks.connections import connect
-from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, shown, shown_optional
+from flows.tasks.form import Credentials, MaxCost, OptionalText, Store, Wait, shown, shown_optional
 from flows.tasks.help.hooks import with_help
 from flows.tasks.progress.terminal import run_command
 from flows.tasks.request import DEFAULT_PROMPT, Request
@@ -66,10 +66,7 @@ async def speak_avatar(
     rights: Annotated[
         OptionalText, shown_optional("Rights", "Note on the consent for face and voice, kept in the sidecar.")
     ] = None,
-    wait: Annotated[
-        Literal["poll", "callback"],
-        shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
-    ] = "poll",
+    wait: Wait = "poll",
     max_cost: MaxCost = None,
     credentials: Credentials = None,
     store: Store = None,

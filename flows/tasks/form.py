@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -40,6 +40,11 @@ def _blank_is_none(value: object) -> object:
 
 # One text box in the form, where an optional string would be two tabs; left blank it is `None`.
 OptionalText = Annotated[str | None, BeforeValidator(_blank_is_none), WithJsonSchema({"type": "string"})]
+
+Wait = Annotated[
+    Literal["poll", "callback"],
+    shown("Wait", "poll: the run asks until it is done. callback: it suspends and frees its worker."),
+]
 
 MaxCost = Annotated[
     float | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from blocks.kling.job import Job
 from blocks.kling.models import KlingTask
@@ -14,14 +14,13 @@ from blocks.storage.sidecar import Sidecar
 from flows.tasks.archive import archive
 from flows.tasks.ask import submit_or_ask
 from flows.tasks.connections import Connections
+from flows.tasks.form import Wait
 from flows.tasks.poll import poll
 from flows.tasks.request import Request
 from flows.tasks.shown.clip import show_clip
 from flows.tasks.speech.speak import speak_or_ask
 from flows.tasks.validate import validate
 from flows.tasks.waiting.suspend import may_suspend, wait_suspended
-
-Wait = Literal["poll", "callback"]
 
 
 class Spoken(NamedTuple):
