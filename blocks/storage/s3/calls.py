@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from io import BytesIO
 from typing import Any, TypeVar
 
 from botocore import xform_name
 
 from blocks.errors import StorageUnavailable
-from blocks.storage.s3.body import Body
 from blocks.storage.s3.failures import FAILURES, explain, is_absent, is_passing
+from blocks.storage.s3.part import Buffers, Part
 from blocks.storage.s3.session import Session
 from blocks.storage.s3.settings import S3Settings
 from blocks.storage.shield import to_the_end
@@ -40,6 +39,7 @@ class Calls:
         self.settings = settings
         self.session = Session(settings)
         self.parts = asyncio.Semaphore(settings.parts_at_once)
+        self.buffers = Buffers()
 
     async def send(
         self, action: str, key: str | None = None, *, weight: int = 0, **given: Any
@@ -62,19 +62,20 @@ class Calls:
 
         return await self.repeat(action, key, call, weight=weight)
 
-    async def send_body(self, action: str, key: str, body: BytesIO, **given: Any) -> dict[str, Any]:
-        """Send `action` with a large `body`, of which no copy is made.
+    async def send_part(self, action: str, key: str, part: Part, **given: Any) -> dict[str, Any]:
+        """Send `action` with the bytes of `part`, of which no copy is made.
 
         Raises:
             StorageUnavailable: It was refused, or no attempt got an answer.
         """
-        data = body.getbuffer()
 
         async def call(client: Any) -> dict[str, Any]:
             # A body of its own: what is left of an earlier attempt may still read.
-            return await self._call(client, action, Key=self.prefix + key, Body=Body(data), **given)
+            answer = await self._call(client, action, Key=self.prefix + key, Body=part.body(), **given)
+            part.arrived()
+            return answer
 
-        return await self.repeat(action, key, call, weight=data.nbytes)
+        return await self.repeat(action, key, call, weight=part.size)
 
     async def _call(self, client: Any, action: str, **given: Any) -> dict[str, Any]:
         answer: dict[str, Any] = await getattr(client, xform_name(action))(Bucket=self.bucket, **given)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from io import BytesIO
 from operator import itemgetter
 from typing import Any
 
 from blocks.errors import StorageUnavailable
 from blocks.storage.s3.calls import Calls
 from blocks.storage.s3.failures import is_unsupported
+from blocks.storage.s3.part import Part
 
 MARK = "upload"
 
@@ -45,17 +45,17 @@ class Upload:
         """How large the next part must be; only the last may be smaller."""
         return self._calls.settings.part_size(self._count + 1)
 
-    async def send(self, part: BytesIO) -> None:
-        """Send the next part; waits while too many are in flight."""
+    async def send(self, part: Part) -> None:
+        """Send the next part and then give its buffer back; waits while too many are in flight."""
         if self._id is None:
             await self._begin()
         while len(self._flying) >= self._calls.settings.parts_in_flight:
             await self._land(asyncio.FIRST_COMPLETED)
         await self._calls.parts.acquire()
         self._count += 1
-        self._bytes += part.tell()
+        self._bytes += part.size
         task = asyncio.create_task(self._send(self._count, part))
-        task.add_done_callback(lambda _: self._calls.parts.release())
+        task.add_done_callback(lambda _: self._landed_or_lost(part))
         self._flying.add(task)
 
     async def complete(self, **condition: str) -> bool:
@@ -105,12 +105,16 @@ class Upload:
 
         await self._calls.repeat("CreateMultipartUpload", self._key, call, shielded=True)
 
-    async def _send(self, number: int, part: BytesIO) -> dict[str, Any]:
-        answer = await self._calls.send_body(
+    async def _send(self, number: int, part: Part) -> dict[str, Any]:
+        answer = await self._calls.send_part(
             "UploadPart", self._key, part, UploadId=self._id, PartNumber=number
         )
         checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+
+    def _landed_or_lost(self, part: Part) -> None:
+        self._calls.buffers.take_back(part)
+        self._calls.parts.release()
 
     async def _land(self, when: str) -> None:
         done, self._flying = await asyncio.wait(self._flying, return_when=when)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from uuid import uuid4
 
 from blocks.errors import StorageUnavailable
 from blocks.storage.s3.calls import Calls
 from blocks.storage.s3.failures import is_unsupported
+from blocks.storage.s3.part import Part
 from blocks.storage.s3.upload import MARK, Upload, settle
 
 
@@ -24,7 +24,7 @@ class S3Writer:
         self._key = key
         self._mark = uuid4().hex
         self._options = calls.settings.stream_options(key)
-        self._gathered = BytesIO()
+        self._gathered: Part | None = None
         self._upload = Upload(calls, key, self._mark, **self._options)
         self._is_sending = False
         self._is_torn = False
@@ -32,11 +32,10 @@ class S3Writer:
     async def write(self, chunk: bytes) -> None:
         """Append `chunk`; waits while too many parts are in flight."""
         rest = memoryview(chunk)
-        while len(rest) > (room := self._upload.next_part_size - self._gathered.tell()):
-            self._gathered.write(rest[:room])
-            rest = rest[room:]
-            await self._send()
-        self._gathered.write(rest)
+        while rest:
+            if self._gathered and self._gathered.is_full:
+                await self._send(self._gathered)
+            rest = self._part().take(rest)
 
     async def publish(self) -> bool:
         """Make the object visible, whole, under its key; `False` when the key is taken.
@@ -48,26 +47,34 @@ class S3Writer:
             raise RuntimeError("a write failed, so the object is not whole and is not published")
         if await self._calls.describe(self._key) is not None:
             return False
+        last = self._part()
         if not self._is_sending:
-            return await self._put(self._gathered, IfNoneMatch="*")
-        await self._send()
+            return await self._put(last, IfNoneMatch="*")
+        await self._send(last)
         return await self._upload.complete(IfNoneMatch="*")
 
     async def discard(self) -> None:
         """Drop what was not published."""
-        self._gathered = BytesIO()
+        if self._gathered:
+            self._calls.buffers.take_back(self._gathered)
+            self._gathered = None
         await self._upload.abort()
 
-    async def _send(self) -> None:
+    def _part(self) -> Part:
+        if self._gathered is None:
+            self._gathered = self._calls.buffers.lend(self._upload.next_part_size)
+        return self._gathered
+
+    async def _send(self, part: Part) -> None:
         self._is_sending = True
         self._is_torn = True
-        part, self._gathered = self._gathered, BytesIO()
         await self._upload.send(part)
+        self._gathered = None
         self._is_torn = False
 
-    async def _put(self, data: BytesIO, **condition: str) -> bool:
+    async def _put(self, data: Part, **condition: str) -> bool:
         try:
-            await self._calls.send_body(
+            await self._calls.send_part(
                 "PutObject",
                 self._key,
                 data,
