@@ -44,7 +44,7 @@ integration: .venv/ready
 	$(BIN)/python -m tests.integration
 	$(BIN)/pytest --numprocesses=0 tests/integration
 
-callback-test: .venv/ready
+callback-test: cluster-packages
 	JOBS=$(JOBS) $(BIN)/pytest -n 0 -s tests/callback
 
 lint: .venv/ready

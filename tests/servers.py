@@ -18,8 +18,13 @@ _START_SECONDS = 240.0
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[dict[str, str]]:
-    """Run a Prefect server with its own home; yield the environment in which commands use it."""
+def prefect_server(home: Path, database: str | None = None) -> Iterator[dict[str, str]]:
+    """Run a Prefect server with its own home; yield the environment in which commands use it.
+
+    Args:
+        home: A folder for it.
+        database: URL of its database; without it, SQLite in the folder.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = {
@@ -31,11 +36,12 @@ def prefect_server(home: Path) -> Iterator[dict[str, str]]:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     }
     home.mkdir(parents=True, exist_ok=True)
+    chosen = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (
         (home / "server.log").open("w") as log,
         subprocess.Popen(
-            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            command, env=environment | chosen, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         ) as server,
     ):
         try:

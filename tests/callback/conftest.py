@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from blocks.sandbox.serve import running_sandbox
+from tests.bench.postgresql import postgresql
 from tests.callback.office import Office, running
 from tests.deploy.stage import Stage, wait_for
 from tests.servers import free_port, prefect_server
@@ -43,7 +44,9 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
     office = Office(f"http://127.0.0.1:{ports[0]}/kling", SECRET)
     with (
         running_sandbox(submitted_seconds=0.05, render_seconds=0.5, fast_clip=True) as sandbox,
-        prefect_server(folder / "prefect") as environment,
+        # With 200 runs in its pool, SQLite answers most requests with "database is locked".
+        postgresql(folder / "postgresql") as (database, _),
+        prefect_server(folder / "prefect", database) as environment,
         running(office.app, ports[1]),
     ):
         settings = {
