@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import httpx
@@ -38,17 +39,19 @@ class Waiting(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
-    folder = tmp_path_factory.mktemp("callback")
+def waiting() -> Iterator[Waiting]:
     ports = free_port(), free_port()
     office = Office(f"http://127.0.0.1:{ports[0]}/kling", SECRET)
     with (
+        # PostgreSQL runs as a user of its own, to whom every run of pytest closes the folders of pytest.
+        TemporaryDirectory(ignore_cleanup_errors=True) as temporary,
         running_sandbox(submitted_seconds=0.05, render_seconds=0.5, fast_clip=True) as sandbox,
         # With 200 runs in its pool, SQLite answers most requests with "database is locked".
-        postgresql(folder / "postgresql") as (database, _),
-        prefect_server(folder / "prefect", database) as environment,
+        postgresql(Path(temporary, "postgresql")) as (database, _),
+        prefect_server(Path(temporary, "prefect"), database) as environment,
         running(office.app, ports[1]),
     ):
+        folder = Path(temporary)
         settings = {
             "COMETAPI_KEY": "sandbox-key",
             "COMETAPI_BASE_URL": sandbox.url,
