@@ -8,6 +8,8 @@ WORKERS ?= 4
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 JOBS ?= 200
 SEED ?= 1
+# Where it is set, each of the many processes compiles Prefect anew, which takes longer than what it does.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo   one video on the sandbox: no key, no money, under a minute"
