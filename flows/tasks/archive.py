@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 from prefect import task
 
-from blocks.errors import AvatarError, ClipRejected, ClipUnavailable, Facts, ProviderError
+from blocks.errors import ClipRejected, ClipUnavailable, Facts, ProviderError
 from blocks.kling.delivery import Delivery
 from blocks.kling.models import KlingTask, TaskStatus
 from blocks.kling.prices import decimal_of
@@ -17,13 +16,11 @@ from blocks.storage.sidecar import Cost, Provided, Requested, Sidecar, StoredCli
 from flows.tasks.caching import once_per_run
 from flows.tasks.connections import Connections
 from flows.tasks.events import emit_archived
+from flows.tasks.fetching import fetch
 from flows.tasks.logs import run_logger
 from flows.tasks.metrics import count_archived
 from flows.tasks.poll import read_task
 from flows.tasks.retrying import passes_with_time
-
-_PAUSES = (0.0, 1.0, 3.0, 10.0)
-_MOST_REJECTIONS = 2
 
 
 @task(
@@ -76,21 +73,7 @@ async def _bring_home(
 ) -> tuple[StoredClip, KlingTask | None]:
     if clip := await _adopt(entry, task, connections):
         return clip, task or await _read_if_possible(entry, connections)
-    failure: AvatarError = ClipUnavailable("The clip was not delivered")
-    rejections = 0
-    for pause in _PAUSES:
-        await asyncio.sleep(pause)
-        try:
-            if task is None or task.video is None or not task.video.url:
-                task = await read_task(entry, connections)
-            return await _download(entry, task, connections), task
-        except (ClipUnavailable, ClipRejected, ProviderError) as error:
-            failure, task = error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id), None
-            run_logger().warning("Fetching the clip failed: %s", error.message)
-            rejections += isinstance(error, ClipRejected)
-        if rejections == _MOST_REJECTIONS:
-            break
-    raise failure
+    return await fetch("clip", entry, task, connections, partial(_download, entry, connections=connections))
 
 
 async def _adopt(entry: Entry, task: KlingTask | None, connections: Connections) -> StoredClip | None:

@@ -28,7 +28,7 @@ from blocks.kling.delivery import Delivery
 from flows.avatar import generate_avatar
 from flows.reconcile import _collect_all, reconcile_jobs
 from flows.tasks import archive as archiving
-from flows.tasks import collect, lookup, purchase, submit
+from flows.tasks import collect, fetching, lookup, purchase, submit
 from flows.tasks.archive import archive_clip
 from flows.tasks.body import build_request
 from flows.tasks.connections import connect
@@ -142,7 +142,7 @@ def _hurry(setup: Setup) -> None:
     patch.object(collect, "_ANNOUNCED_FOR", timedelta(seconds=2)).start()
     patch.object(submit, "_LOOK_AGAIN", 0.2).start()
     patch.object(lookup, "_FIRST_PAUSE", 0.5).start()
-    patch.object(archiving, "_PAUSES", (0.0, 0.2, 0.5, 1.0)).start()
+    patch.object(fetching, "_PAUSES", (0.0, 0.2, 0.5, 1.0)).start()
     patch.object(archiving, "Delivery", partial(Delivery, stall_seconds=1.0, pause_seconds=0.1)).start()
 
 

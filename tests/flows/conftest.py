@@ -16,10 +16,9 @@ from blocks.kling.delivery import Delivery
 from blocks.sandbox.serve import RunningSandbox, running_sandbox
 from flows.avatar import generate_avatar
 from flows.speech import speak_avatar
-from flows.tasks import archive, lookup, poll, purchase, record, submit, validate
+from flows.tasks import archive, fetching, lookup, poll, purchase, record, submit, validate
 from flows.tasks.in_flight.slots import IN_FLIGHT
 from flows.tasks.manifest import make
-from flows.tasks.speech import archive as speech_archive
 from flows.tasks.speech import speaking
 from tests.flows.spoken import TEXT, Say
 from tests.flows.story import Ask
@@ -36,10 +35,9 @@ def prefect_server(prefect_api: None) -> None:
 def impatient() -> Iterator[None]:
     """Shorten every wait that nobody can configure; what is waited for stays the same."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, "_PAUSES", (0.0, 0.02, 0.05, 0.1))
+        patch.setattr(fetching, "_PAUSES", (0.0, 0.02, 0.05, 0.1))
         patch.setattr(validate, "_PAUSES", (0.02, 0.05))
         patch.setattr(record, "_PAUSES", (0.0, 0.02, 0.05))
-        patch.setattr(speech_archive, "_PAUSES", (0.0, 0.02, 0.05))
         patch.setattr(speaking, "_PAUSES", (0.1,) * 8)
         patch.setattr(submit, "_LONGEST_PAUSE", 0.1)
         patch.setattr(submit, "_LOOK_AGAIN", 0.1)

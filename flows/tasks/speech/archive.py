@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from decimal import Decimal
+from functools import partial
 
-from blocks.errors import AvatarError, ClipRejected, ClipUnavailable, Facts, ProviderError
+from blocks.errors import ClipUnavailable, Facts
 from blocks.kling.delivery import Delivery
 from blocks.kling.job import Speech
 from blocks.kling.models import KlingTask, TaskStatus
+from blocks.kling.prices import decimal_of
 from blocks.storage.journal import Entry, now
 from blocks.storage.sidecar import Cost
 from blocks.storage.speech import LONGEST_BYTES, SpeechSidecar, StoredSpeech, commit_speech, store_speech
 from flows.tasks.connections import Connections
 from flows.tasks.events import emit_speech_made
-from flows.tasks.logs import run_logger
-from flows.tasks.poll import read_task
-
-_PAUSES = (0.0, 1.0, 3.0, 10.0)
+from flows.tasks.fetching import fetch
 
 
 async def archive_speech(entry: Entry, task: KlingTask | None, connections: Connections) -> SpeechSidecar:
@@ -39,7 +36,8 @@ async def archive_speech(entry: Entry, task: KlingTask | None, connections: Conn
     archive = connections.archive
     sidecar = await archive.find_speech(entry.job_id)
     if sidecar is None:
-        stored, task = await _bring_home(entry, task, connections)
+        download = partial(_download, entry, connections=connections)
+        stored, task = await fetch("speech", entry, task, connections, download)
         sidecar = _describe(entry, task, stored)
         if await commit_speech(archive.store, sidecar):
             emit_speech_made(sidecar, archive.address(stored.key))
@@ -48,22 +46,6 @@ async def archive_speech(entry: Entry, task: KlingTask | None, connections: Conn
     await connections.budget.settle(last or entry, connections.budget.charged(sidecar.cost.reported_units))
     await archive.journal.close(entry.job_id, last.number if last else 0)
     return sidecar
-
-
-async def _bring_home(
-    entry: Entry, task: KlingTask | None, connections: Connections
-) -> tuple[StoredSpeech, KlingTask]:
-    failure: AvatarError = ClipUnavailable("The speech was not delivered")
-    for pause in _PAUSES:
-        await asyncio.sleep(pause)
-        try:
-            if task is None or task.audio is None or not task.audio.url:
-                task = await read_task(entry, connections)
-            return await _download(entry, task, connections), task
-        except (ClipUnavailable, ClipRejected, ProviderError) as error:
-            failure, task = error.about(job_id=entry.job_id, kling_task_id=entry.kling_task_id), None
-            run_logger().warning("Fetching the speech failed and is repeated: %s", error.message)
-    raise failure
 
 
 async def _download(entry: Entry, task: KlingTask, connections: Connections) -> StoredSpeech:
@@ -81,7 +63,6 @@ async def _download(entry: Entry, task: KlingTask, connections: Connections) -> 
 
 def _describe(entry: Entry, task: KlingTask, stored: StoredSpeech) -> SpeechSidecar:
     speech = Speech.model_validate(entry.job)
-    units = Decimal(task.charged_units) if task.charged_units else None
     moments = (task.created_at, entry.intended_at, entry.submitted_at)
     return SpeechSidecar(
         **speech.model_dump(exclude={"estimated_usd"}),
@@ -94,5 +75,5 @@ def _describe(entry: Entry, task: KlingTask, stored: StoredSpeech) -> SpeechSide
         made=min(moment for moment in (*moments, now()) if moment),
         archived=now(),
         audio=stored,
-        cost=Cost(estimated_usd=speech.estimated_usd, reported_units=units),
+        cost=Cost(estimated_usd=speech.estimated_usd, reported_units=decimal_of(task.charged_units)),
     )

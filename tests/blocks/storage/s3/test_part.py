@@ -7,10 +7,10 @@ from blocks.storage.s3.part import Buffers
 
 def test_takes_what_there_is_room_for() -> None:
     part = Buffers().lend(4)
-    assert part.take(memoryview(b"ab")) == b""
-    assert part.take(memoryview(b"cdef")) == b"ef"
+    assert bytes(part.take(memoryview(b"ab"))) == b""
+    assert bytes(part.take(memoryview(b"cdef"))) == b"ef"
     assert part.is_full
-    assert part.body().read() == b"abcd"
+    assert bytes(part.body().read()) == b"abcd"
 
 
 def test_sends_what_was_gathered_and_nothing_of_an_earlier_part() -> None:
@@ -21,7 +21,7 @@ def test_sends_what_was_gathered_and_nothing_of_an_earlier_part() -> None:
     second = buffers.lend(4)
     assert second.buffer is first.buffer
     second.take(memoryview(b"x"))
-    assert second.body().read() == b"x"
+    assert bytes(second.body().read()) == b"x"
     assert other.size == 0
 
 
