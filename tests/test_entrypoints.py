@@ -112,6 +112,7 @@ def test_every_parameter_has_a_title_and_a_description(entrypoint: str) -> None:
         # Prefect itself puts the bare name where there is no title.
         assert parameter["title"] not in ("", name), name
         assert parameter["description"].endswith("."), name
+        assert parameter.get("format") != "password", name
 
 
 @of_every_entrypoint
@@ -127,6 +128,12 @@ def test_the_main_flow_asks_for_the_mode() -> None:
     schema = parameter_schema(loaded("flows/avatar.py:generate_avatar"))
     assert schema.properties["mode"]["enum"] == ["std", "pro"]
     assert schema.required == ["image"]
+
+
+def test_a_direct_call_takes_none_and_blank_for_what_is_optional() -> None:
+    flow = loaded("flows/avatar.py:generate_avatar")
+    given = flow.validate_parameters({"image": "a", "audio": None, "audio_id": "", "name": "n"})
+    assert (given["audio"], given["audio_id"], given["name"]) == (None, None, "n")
 
 
 def test_entrypoint_files_hold_functions_only() -> None:

@@ -1,4 +1,4 @@
-"""What people see in Prefect's UI."""
+"""The Run form, in a browser."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from prefect.utilities.callables import parameter_schema
 
-from flows.avatar import generate_avatar
-from flows.decide import decide
-from flows.reconcile import reconcile_jobs
-from flows.requested import request_avatar
-from flows.speech import speak_avatar
-from flows.upkeep import alert, retry_crashed
 from tests.deploy.stage import FACE, VOICE, Stage, wait_for
 
 # A busy machine needs a minute to start a process.
@@ -33,24 +26,6 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 _SECONDS = 1000.0
-
-
-@pytest.mark.parametrize(
-    "flow",
-    [generate_avatar, speak_avatar, decide, reconcile_jobs, request_avatar, retry_crashed, alert],
-    ids=lambda flow: flow.name,
-)
-def test_each_parameter_has_a_title_help_and_no_secret(flow: Any) -> None:
-    schema = parameter_schema(flow)
-    for name, shown in schema.properties.items():
-        assert shown["title"] != name
-        assert shown["description"]
-        assert shown.get("format") != "password"
-
-
-def test_a_direct_call_takes_none_and_blank_for_what_is_optional() -> None:
-    given = generate_avatar.validate_parameters({"image": "a", "audio": None, "audio_id": "", "name": "n"})
-    assert (given["audio"], given["audio_id"], given["name"]) == (None, None, "n")
 
 
 @pytest.fixture
