@@ -24,7 +24,8 @@ _SLOW, _QUICK = {"render_seconds": 25.0}, {"render_seconds": 3.0}
 _IN_FLIGHT = 400
 _MOST_SECONDS = 580.0
 _SETTLE_SECONDS = 60.0
-_FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+# Not crashed: the batch itself may have been on the worker that is killed, and is started again.
+_FINAL = {"COMPLETED", "FAILED", "CANCELLED"}
 _OPEN = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 _SETTINGS = {
     "AVATAR_MAX_IN_FLIGHT": str(_IN_FLIGHT),
