@@ -98,7 +98,14 @@ class Exchange(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-Fault = Callable[[Exchange], None]
+@dataclass(frozen=True)
+class Cut:
+    """Reset the connection after so many bytes of the request's body."""
+
+    after: int
+
+
+Fault = Callable[[Exchange], None] | Cut
 
 
 class Server(ThreadingHTTPServer):
@@ -109,16 +116,6 @@ class Server(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # passed on as it came
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Reset the connection after so many bytes of the request's body."""
-
-    after: int
-
-    def __call__(self, exchange: Exchange) -> None:
-        raise NotImplementedError
 
 
 def refused(status: int, code: str) -> Fault:
