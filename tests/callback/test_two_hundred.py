@@ -126,13 +126,13 @@ def _until_calls_are_used_up(stage: Stage) -> None:
 
 def _sweep_until_all_are_done(stage: Stage) -> int:
     """Run reconcile-jobs as its schedule would; return how often it took."""
-    for sweep in range(5):
-        if _completed(stage) == JOBS:
-            return sweep
+    sweeps = 0
+    while _completed(stage) != JOBS:
+        assert sweeps < 5, stage.log_tail()
         assert stage.ended(stage.start("reconcile-jobs"))["state_type"] == "COMPLETED"
         _patiently(lambda: _completed(stage) + _waiting(stage) == JOBS, stage)
-    assert _completed(stage) == JOBS, stage.log_tail()
-    return 5
+        sweeps += 1
+    return sweeps
 
 
 def _at_rest(worker_pid: int) -> dict[str, float]:
