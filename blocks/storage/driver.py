@@ -155,7 +155,7 @@ class Driver:
         """Return a signed address where the driver can sign, otherwise where the object is."""
         try:
             address: str = self.files.sign(self.place(key), expiration=seconds)
-        except NotImplementedError:
+        except NotImplementedError:  # what fsspec raises for a driver that cannot sign
             return f"{self.url.rstrip('/')}/{key}"
         return address
 
